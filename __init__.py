@@ -1,0 +1,7 @@
+"""ComfyUI-Inbetween: native nodes for generative inbetweening."""
+
+
+async def comfy_entrypoint():
+    from .nodes import InbetweenExtension
+
+    return InbetweenExtension()

@@ -1,0 +1,152 @@
+"""A ComfyUI server of our own on 127.0.0.1, and the few HTTP calls that a client needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACK_FOLDER = "comfyui-inbetween"
+
+
+class PromptFailed(Exception):
+    """The server refused a graph or an error ended it; the text is the host's, with the node's own sentence."""
+
+
+class Server:
+    """ComfyUI in a process of its own, ended when the `with` block ends."""
+
+    def __init__(self, base: Path, output: Path | None = None, port: int = 0, arguments: tuple[str, ...] = ()) -> None:
+        """base: private folder with models/, input/ and custom_nodes/. output: where results go, base/output if None."""
+        self.base = base
+        self.output = output or base / "output"
+        self.log = base / "server.log"
+        self.port = port or _free_port()
+        self._arguments = arguments
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> Server:
+        for folder in ("custom_nodes", "input", "models", "user", "temp"):
+            (self.base / folder).mkdir(parents=True, exist_ok=True)
+        self.output.mkdir(parents=True, exist_ok=True)
+        pack = self.base / "custom_nodes" / PACK_FOLDER
+        if not pack.exists():
+            pack.symlink_to(ROOT, target_is_directory=True)
+        host = Path(os.environ["COMFYUI_PATH"])
+        command = [
+            *(sys.executable, str(host / "main.py"), "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)),
+            *("--base-directory", str(self.base), "--output-directory", str(self.output)),
+            *("--database-url", "sqlite:///:memory:", "--disable-api-nodes"),
+            *self._arguments,
+        ]
+        with open(self.log, "w") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.base)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, raw: bool = False) -> Any:
+        """What the server answers to GET, decoded from JSON unless raw."""
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=60) as answer:
+            body = answer.read()
+        return body if raw else json.loads(body)
+
+    def post(self, path: str, value: Any) -> Any:
+        """POSTs JSON. Raises PromptFailed with the server's explanation where it refuses."""
+        body = json.dumps(value).encode()
+        request = urllib.request.Request(f"{self.address}{path}", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise PromptFailed(error.read().decode()) from None
+        return json.loads(text) if text else None
+
+    def queue(self, graph: dict[str, Any]) -> str:
+        """Queues an API-format graph and returns its prompt id."""
+        return self.post("/prompt", {"prompt": graph})["prompt_id"]
+
+    def wait(
+        self, prompt_id: str, timeout: float = 600, watch: Callable[[], None] | None = None
+    ) -> dict[str, Any]:
+        """The history entry of a finished prompt: outputs per node id, and messages.
+
+        Raises:
+            PromptFailed: a node raised; the text is "node type: message". TimeoutError: not done in time.
+        """
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            entry = self.get(f"/history/{prompt_id}").get(prompt_id)
+            if entry and entry["status"].get("completed"):
+                return entry
+            if entry and entry["status"].get("status_str") == "error":
+                raise PromptFailed(_failure(entry))
+            if self._process is not None and self._process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log_tail()}")
+            if watch:
+                watch()
+            time.sleep(0.1)
+        raise TimeoutError(f"prompt {prompt_id} was not done after {timeout:.0f} s:\n{self.log_tail()}")
+
+    def image(self, found: dict[str, str]) -> bytes:
+        """The file behind one entry of a node's "images" output."""
+        return self.get(f"/view?{urllib.parse.urlencode(found)}", raw=True)
+
+    def log_tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _wait_until_ready(self, timeout: float = 180) -> None:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self._process is not None and self._process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log_tail()}")
+            try:
+                self.get("/system_stats")
+                return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.2)
+        raise TimeoutError(f"the server was not ready after {timeout:.0f} s:\n{self.log_tail()}")
+
+
+def _failure(entry: dict[str, Any]) -> str:
+    for name, message in entry["status"]["messages"]:
+        if name == "execution_error":
+            return f"{message['node_type']}: {message['exception_message'].strip()}"
+        if name == "execution_interrupted":
+            return f"{message['node_type']}: interrupted"
+    return json.dumps(entry["status"])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

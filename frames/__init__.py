@@ -1,0 +1,1 @@
+"""What happens to pictures before and after the model."""

@@ -1,0 +1,36 @@
+"""Fits keyframe pictures to the video's size with the host's own scaling."""
+
+from __future__ import annotations
+
+import comfy.utils
+import torch
+from torch import Tensor
+
+from .keyframe_track import Keyframe, KeyframeTrack
+
+
+def fitted_picture(keyframe: Keyframe, track: KeyframeTrack) -> Tensor:
+    """The keyframe's picture at the track's size, scaled bilinearly as the host's Wan nodes do.
+
+    crop: fills the frame, cuts the centre out. pad: shows all, black bars. stretch: ignores the aspect.
+
+    Returns:
+        [1,H,W,3] in 0..1; the picture itself where it already has the size.
+    """
+    picture = keyframe.image.movedim(-1, 1)  # [1,H,W,3] -> [1,3,H,W]
+    if track.fit == "pad":
+        return _padded(picture, track.width, track.height).movedim(1, -1)
+    crop = "center" if track.fit == "crop" else "disabled"
+    return comfy.utils.common_upscale(picture, track.width, track.height, "bilinear", crop).movedim(1, -1)
+
+
+def _padded(picture: Tensor, width: int, height: int) -> Tensor:
+    """[1,3,H,W] scaled to fit inside width x height, centred on black."""
+    rows, columns = picture.shape[-2:]
+    scale = min(width / columns, height / rows)
+    inner_width, inner_height = max(1, round(columns * scale)), max(1, round(rows * scale))
+    inner = comfy.utils.common_upscale(picture, inner_width, inner_height, "bilinear", "disabled")
+    canvas = torch.zeros(1, 3, height, width, dtype=picture.dtype, device=picture.device)
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    canvas[..., top : top + inner_height, left : left + inner_width] = inner
+    return canvas

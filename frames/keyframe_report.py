@@ -1,0 +1,43 @@
+"""The report of a conditioning node: what was asked for, where it landed, what was changed. Text only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .keyframe_track import KeyframeTrack
+from .wan_layout import WanPlacement, latent_frame_count
+
+
+def placement_report(
+    track: KeyframeTrack, placed: Sequence[WanPlacement], layout: str, placement: str, notes: Sequence[str]
+) -> str:
+    """Lines of plain text: the video, one line per keyframe, then the notes.
+
+    Args:
+        track, placed: the keyframes and where each one landed, in the same order.
+        layout: the model layout in words. placement: the mode's name. notes: further sentences.
+    """
+    seconds = track.length / track.fps if track.fps > 0 else 0.0
+    lines = [
+        f"{layout}: {track.length} frames, {track.width}x{track.height}, {track.fps:g} fps ({seconds:.2f} s), "
+        f"{latent_frame_count(track.length)} latent frames. Placement: {placement}."
+    ]
+    for keyframe, item in zip(track.keyframes, placed, strict=True):
+        channels = sorted(entry % 4 for entry in item.mask_entries)
+        where = "all 4 mask channels" if len(channels) == 4 else f"mask channel {channels[0]}"
+        moved = "" if str(item.frame) == item.held else f" -> {item.held}"
+        height, width = keyframe.image.shape[1:3]
+        size = "" if (width, height) == (track.width, track.height) else f", {width}x{height} {_FITTED[track.fit]}"
+        strength = "" if keyframe.strength == 1.0 else f", strength {keyframe.strength:g}"
+        change = f", {keyframe.change}" if keyframe.change else ""
+        lines.append(
+            f"frame {item.frame}{moved}: {keyframe.source}, latent {item.latent}, {where}{strength}{size}{change}"
+        )
+    return "\n".join([*lines, *notes])
+
+
+_FITTED = {
+    "crop": "scaled and cropped to fill the video",
+    "pad": "scaled to fit, padded with black",
+    "stretch": "stretched to the video's size",
+}

@@ -1,0 +1,174 @@
+"""LPIPS on the host's device: the lpips package's network and linear heads, the backbone's weights from a user's file.
+
+symbol    here        shape         unit
+phi_l     features    [n,C,h,w]     unit length over channels, one tensor per layer l
+w_l       lins        [1,C,1,1]     linear heads v0.1, shipped with the package
+d         adjacent    [F-1]         sum over l of the spatial mean of w_l (phi_l - phi_l')^2
+
+Source: Zhang et al. 2018, arXiv:1801.03924v2, Eq. 1; lpips 0.1.4. Differences: a frame passes the network once, not once
+per pair; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from torch import Tensor
+
+from .perceptual_distance import adjacent_distances, to_lpips_range
+
+FOLDER = "lpips"
+MOST_FRAMES_AT_ONCE = 16
+# backbone: (shown name, torchvision's public file, a weight that only it has and its shape, activation bytes per pixel)
+BACKBONES = {
+    "alex": ("AlexNet", "alexnet-owt-7be5be79.pth", "features.10.weight", (256, 256, 3, 3), 200),
+    "squeeze": ("SqueezeNet 1.1", "squeezenet1_1-b8a52dc0.pth", "features.12.expand3x3.weight", (256, 64, 3, 3), 400),
+    "vgg": ("VGG16", "vgg16-397923af.pth", "features.28.weight", (512, 512, 3, 3), 2500),
+}
+
+
+def register_folder() -> None:
+    """Makes models/lpips known to the host, beside any folder the user named in extra_model_paths.yaml."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+
+
+def backbone_files() -> list[str]:
+    """Names of the weight files in models/lpips."""
+    endings = (".safetensors", ".pth", ".pt")
+    return [name for name in folder_paths.get_filename_list(FOLDER) if name.lower().endswith(endings)]
+
+
+def backbone_path(name: str) -> str:
+    """Full path of a file in models/lpips.
+
+    Raises:
+        ValueError: it is not there; the sentence says what to put where.
+    """
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is None:
+        folders = folder_paths.get_folder_paths(FOLDER)
+        files = ", ".join(f"{file} ({shown})" for shown, file, *_ in BACKBONES.values())
+        raise ValueError(
+            f"backbone {name!r} is not in {folders[0]}. Put one of torchvision's public ImageNet weights there: {files}; "
+            f"the same weights as .safetensors work too. Nothing is downloaded for you."
+        )
+    return path
+
+
+def load_lpips(name: str) -> LPIPSMetric:
+    """LPIPS with a backbone from models/lpips: AlexNet, SqueezeNet 1.1 or VGG16, told apart by its weights.
+
+    Raises:
+        ValueError: the file is missing, unreadable, or holds none of the three networks.
+    """
+    path = backbone_path(name)
+    try:
+        weights = comfy.utils.load_torch_file(path, safe_load=True)
+    except Exception as error:  # every reader fails in its own way; the artist needs one sentence
+        raise ValueError(f"backbone {name!r} cannot be read ({error}): the file is damaged, get it again.") from error
+    kind = _backbone_kind(weights, name)
+    metric = LPIPSMetric(kind, _network(kind, weights, name))
+    return metric
+
+
+def _backbone_kind(weights: Any, name: str) -> str:
+    shapes = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)} if isinstance(weights, dict) else {}
+    for kind, (_, _, key, shape, _) in BACKBONES.items():
+        if shapes.get(key) == shape:
+            return kind
+    wanted = ", ".join(shown for shown, *_ in BACKBONES.values())
+    raise ValueError(
+        f"backbone {name!r} holds none of {wanted} in torchvision's format (it should have weights such as "
+        f"'features.0.weight'); it has {', '.join(list(shapes)[:3]) or 'no tensors'}."
+    )
+
+
+def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Module:
+    import lpips  # brings torchvision's models; only graphs with LPIPS pay for it
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # torchvision deprecates the argument by which lpips asks for no download
+        network = lpips.LPIPS(net=kind, pnet_rand=True, verbose=False)
+    wanted = {key: re.sub(r"^slice\d+", "features", key) for key in network.net.state_dict()}
+    missing = [source for source in wanted.values() if source not in weights]
+    if missing:
+        raise ValueError(f"backbone {name!r} is incomplete: it lacks {missing[0]} and {len(missing) - 1} more.")
+    try:
+        network.net.load_state_dict({key: weights[source].float() for key, source in wanted.items()})
+    except RuntimeError as error:
+        raise ValueError(f"backbone {name!r} has weights of another shape than {BACKBONES[kind][0]}'s: {error}") from error
+    return network.requires_grad_(False).eval()
+
+
+class LPIPSMetric:
+    """LPIPS distance of neighbouring frames, computed on the host's device through its model management."""
+
+    def __init__(self, kind: str, network: torch.nn.Module) -> None:
+        self.name = f"LPIPS ({BACKBONES[kind][0]})"
+        self._bytes_per_pixel = BACKBONES[kind][-1]
+        self._patcher = comfy.model_patcher.CoreModelPatcher(
+            network,
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+
+    @torch.no_grad()
+    def adjacent(self, frames: Tensor, chunk: int = 0) -> Tensor:
+        """LPIPS of frames n and n+1, each frame through the network once.
+
+        Args:
+            frames: [F,H,W,3] in 0..1, F >= 2, sides of at least 32 pixels.
+            chunk: frames at once; 0 takes what fits the free memory, 16 at most.
+        Returns:
+            [F-1] float32 on the CPU.
+        Raises:
+            ValueError: the frames are smaller than the network's first layers.
+        Cost: F backbone passes; activations of `chunk` frames. Halves the chunk when memory runs out.
+        """
+        if min(frames.shape[1:3]) < 32:
+            raise ValueError(
+                f"frames are {frames.shape[2]}x{frames.shape[1]} pixels, LPIPS needs at least 32x32: "
+                f"make them larger or leave metric open (1-SSIM)."
+            )
+        per_frame = self._bytes_per_pixel * frames.shape[1] * frames.shape[2]
+        most = min(len(frames), MOST_FRAMES_AT_ONCE)
+        comfy.model_management.load_models_gpu([self._patcher], memory_required=per_frame * (chunk or most))
+        device = self._patcher.load_device
+        if not chunk:
+            chunk = max(1, min(most, int(comfy.model_management.get_free_memory(device) * 0.7 / per_frame)))
+        while True:
+            try:
+                return self._adjacent(frames, chunk, device)
+            except comfy.model_management.OOM_EXCEPTION:
+                if chunk == 1:
+                    raise
+                comfy.model_management.soft_empty_cache()
+                chunk //= 2
+
+    def _adjacent(self, frames: Tensor, chunk: int, device: torch.device) -> Tensor:
+        import lpips
+
+        network = self._patcher.model
+        progress = comfy.utils.ProgressBar(len(frames))
+
+        def features(images: Tensor) -> Sequence[Tensor]:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            scaled = network.scaling_layer(to_lpips_range(images.to(device=device, dtype=torch.float32)))
+            seen = [lpips.normalize_tensor(layer) for layer in network.net(scaled)]
+            progress.update(len(images))
+            return seen
+
+        def distance(these: Sequence[Tensor], those: Sequence[Tensor]) -> Tensor:
+            layers = zip(network.lins, these, those, strict=True)
+            return sum(head((this - that) ** 2).mean(dim=(1, 2, 3)) for head, this, that in layers)
+
+        return adjacent_distances(frames, features, distance, chunk)

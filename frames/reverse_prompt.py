@@ -1,0 +1,34 @@
+"""The instruction by which a vision-language model writes the prompt of the reverse video. Text only.
+
+Source: Anchor Frame Bridging (ICLR 2026), Design 1: P_rev = VLM(I_{N-1}, I_0). The wording is ours; the paper's is not
+published.
+"""
+
+from __future__ import annotations
+
+
+def reverse_instruction(pictures: int, seconds: float, prompt: str = "") -> str:
+    """What to ask a vision-language model that sees the keyframes in reverse order.
+
+    Args:
+        pictures: how many keyframes it sees, in the order of the reverse video, >= 1.
+        seconds: the video's duration.
+        prompt: the forward prompt, may be empty.
+    """
+    if pictures == 1:
+        seen = "You see the picture that a video of"
+    else:
+        seen = f"You see {pictures} pictures in order of time, the first and the last frame among them, of a video of"
+    lines = [
+        f"{seen} {seconds:.1f} seconds shows.",
+        "Write the prompt for a video generator: one paragraph of 60 to 100 words in the present tense.",
+        "Describe the subject, the setting and the light, then the motion from the first picture to the last, "
+        "in that order of time, as something that happens naturally.",
+        "Describe camera movement if the framing changes. Do not mention pictures, frames, reversal or this task.",
+    ]
+    if prompt.strip():
+        lines.append(
+            "The same scene played the other way round was described as follows; keep its subject and style, and "
+            f'describe the motion backwards: "{prompt.strip()}"'
+        )
+    return "\n".join(lines)

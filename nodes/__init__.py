@@ -1,0 +1,28 @@
+"""The pack's extension and its one list of nodes, in the order of the node menu."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from ..frames.lpips_host import register_folder
+from .anchors import LoadLPIPS, ReverseCandidates, SelectAnchors
+from .conditioning import WanConditioning
+from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
+from .prompt import ReversePrompt
+
+NODES: list[type[io.ComfyNode]] = [
+    Keyframes,
+    AddKeyframe,
+    ReverseKeyframes,
+    WanConditioning,
+    ReverseCandidates,
+    SelectAnchors,
+    LoadLPIPS,
+    ReversePrompt,
+]
+
+
+class InbetweenExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

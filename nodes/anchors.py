@@ -1,0 +1,193 @@
+"""Anchor Frame Bridging: reverse candidates, the search for the breakpoint, the perceptual distance."""
+
+import os
+
+from comfy_api.latest import io
+
+from ..frames.anchor_selection import SCORE_ON, select_anchors
+from ..frames.keyframe_track import KeyframeTrack
+from ..frames.lpips_host import backbone_files, backbone_path, load_lpips
+from ..frames.structural_similarity import SSIMMetric
+from ..samplers.candidates_host import sample_candidates
+from .sockets import KeyframesSocket, MetricSocket
+
+
+class ReverseCandidates(io.ComfyNode):
+    """Runs the reverse pass, stops early, and decodes what it has."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="InbetweenReverseCandidates",
+            display_name="Reverse Candidates (AFB)",
+            category="inbetween/anchor",
+            description="Samples the reversed keyframes for a few steps and decodes the clean estimate: the pictures "
+            "an anchor is chosen from.",
+            search_aliases=["anchor frame bridging", "afb", "early stop", "denoised output"],
+            inputs=[
+                io.Noise.Input("noise", tooltip="Random Noise; its seed decides the candidates."),
+                io.Guider.Input("guider", tooltip="A guider on the conditioning of the reversed keyframes."),
+                io.Sampler.Input("sampler", tooltip="The paper uses euler."),
+                io.Sigmas.Input("sigmas", tooltip="The whole schedule, as for the final video."),
+                io.Latent.Input("latent_image", tooltip="The latent of the reversed keyframes' conditioning."),
+                io.Vae.Input("vae", tooltip="Decodes the candidates; the model's own VAE."),
+                io.Int.Input(
+                    "stop_step",
+                    default=15,
+                    min=0,
+                    max=10000,
+                    tooltip="Steps to run; 0 runs all. The paper: 15 of 50 adds 30 % model calls, 50 of 50 adds 100 % "
+                    "and gives the best anchors.",
+                ),
+                io.Float.Input(
+                    "stop_sigma",
+                    default=0.0,
+                    min=0.0,
+                    max=10000.0,
+                    step=0.001,
+                    advanced=True,
+                    tooltip="Noise level to stop at instead of a step; 0 stops by step. 15 of 50 steps are 0.921 at "
+                    "shift 5.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="candidates"),
+                io.Latent.Output(display_name="latent"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, noise, guider, sampler, sigmas, latent_image, vae, stop_step=15, stop_sigma=0.0
+    ) -> io.NodeOutput:
+        made = sample_candidates(noise, guider, sampler, sigmas, latent_image, vae, stop_step, stop_sigma)
+        return io.NodeOutput(made.frames, made.latent, made.report)
+
+
+class SelectAnchors(io.ComfyNode):
+    """Finds where the video breaks and puts the mirrored reverse frame there."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="InbetweenSelectAnchors",
+            display_name="Select Anchors (AFB)",
+            category="inbetween/anchor",
+            description="Measures how much each frame differs from its neighbours, takes the worst place, and adds "
+            "the candidate that shows that moment as a keyframe.",
+            search_aliases=["anchor frame bridging", "afb", "breakpoint", "lpips", "temporal consistency"],
+            inputs=[
+                KeyframesSocket.Input("keyframes", tooltip="The forward track; the anchors are added to it."),
+                io.Image.Input("candidates", tooltip="From Reverse Candidates: as many frames as the track."),
+                io.Image.Input(
+                    "forward",
+                    optional=True,
+                    tooltip="A forward video without anchors. Connected, the break is measured on it (costs one more "
+                    "sampling); open, on the candidates.",
+                ),
+                MetricSocket.Input(
+                    "metric",
+                    optional=True,
+                    tooltip="Load LPIPS gives the paper's measure. Open: 1-SSIM, which needs no weights.",
+                ),
+                io.Combo.Input(
+                    "score_on",
+                    options=list(SCORE_ON),
+                    default="auto",
+                    tooltip="Video the break is measured on. auto: forward if connected, else reverse. fixed: no "
+                    "search, the anchor goes to fixed_alpha.",
+                ),
+                io.Int.Input(
+                    "count",
+                    default=1,
+                    min=1,
+                    max=16,
+                    tooltip="Anchors to add. The paper finds one best for 5 seconds.",
+                ),
+                io.Int.Input(
+                    "margin",
+                    default=8,
+                    min=0,
+                    max=1000,
+                    tooltip="Frames around every keyframe where no anchor goes (ours; without it the jump onto the "
+                    "last frame always wins).",
+                ),
+                io.Float.Input(
+                    "fixed_alpha",
+                    default=0.75,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Place of the anchor for score_on fixed, 0 is the start and 1 the end.",
+                ),
+            ],
+            outputs=[
+                KeyframesSocket.Output(display_name="keyframes"),
+                io.Image.Output(display_name="anchors"),
+                io.Int.Output(display_name="breakpoint"),
+                io.Float.Output(display_name="alpha"),
+                io.Image.Output(display_name="plot"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        keyframes: KeyframeTrack,
+        candidates,
+        score_on="auto",
+        count=1,
+        margin=8,
+        fixed_alpha=0.75,
+        forward=None,
+        metric=None,
+    ) -> io.NodeOutput:
+        found = select_anchors(
+            keyframes, candidates, metric or SSIMMetric(), forward, score_on, count, margin, fixed_alpha
+        )
+        return io.NodeOutput(found.track, found.anchors, found.frames[0], found.alpha, found.plot, found.report)
+
+
+class LoadLPIPS(io.ComfyNode):
+    """Loads the perceptual distance of the paper from weights the user has."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = backbone_files()
+        return io.Schema(
+            node_id="InbetweenLoadLPIPS",
+            display_name="Load LPIPS",
+            category="inbetween/anchor",
+            description="A perceptual distance (LPIPS) with the network you put into models/lpips: torchvision's "
+            "AlexNet, SqueezeNet 1.1 or VGG16.",
+            search_aliases=["perceptual distance", "alexnet", "vgg16", "squeezenet", "metric"],
+            inputs=[
+                io.Combo.Input(
+                    "backbone",
+                    options=files or ["alexnet-owt-7be5be79.pth"],
+                    tooltip="A file in models/lpips. AlexNet is the usual choice, SqueezeNet the smallest (5 MB), "
+                    "VGG16 the slowest.",
+                )
+            ],
+            outputs=[MetricSocket.Output(display_name="metric")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, backbone="") -> bool | str:
+        try:
+            backbone_path(backbone)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, backbone="") -> str:
+        status = os.stat(backbone_path(backbone))
+        return f"{backbone}:{status.st_size}:{status.st_mtime_ns}"
+
+    @classmethod
+    def execute(cls, backbone) -> io.NodeOutput:
+        return io.NodeOutput(load_lpips(backbone))

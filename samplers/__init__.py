@@ -1,0 +1,1 @@
+"""What happens across model calls."""
