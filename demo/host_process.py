@@ -13,7 +13,7 @@ def start_host(base_directory: Path) -> ModuleType:
     Raises:
         RuntimeError: a core node module that this pack uses could not be loaded.
     """
-    import comfy.options  # argument parsing stays off, so a test runner's arguments are not read as the host's
+    import comfy.options  # noqa: F401 - first: argument parsing stays off, a test runner's arguments are its own
     from comfy.cli_args import args
 
     args.cpu = True

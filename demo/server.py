@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,15 +13,18 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 ROOT = Path(__file__).resolve().parents[1]
 PACK_FOLDER = "comfyui-inbetween"
 
 
-class PromptFailed(Exception):
+class PromptError(Exception):
     """The server refused a graph or an error ended it; the text is the host's, with the node's own sentence."""
 
 
@@ -28,7 +32,7 @@ class Server:
     """ComfyUI in a process of its own, ended when the `with` block ends."""
 
     def __init__(self, base: Path, output: Path | None = None, port: int = 0, arguments: tuple[str, ...] = ()) -> None:
-        """base: private folder with models/, input/ and custom_nodes/. output: where results go, base/output if None."""
+        """base: a private folder for models/, input/, custom_nodes/. output: where results go, base/output if None."""
         self.base = base
         self.output = output or base / "output"
         self.log = base / "server.log"
@@ -37,6 +41,18 @@ class Server:
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the process and returns when it answers.
+
+        Raises:
+            RuntimeError: it ended instead; the text has the end of its log. TimeoutError: it never answered.
+        """
         for folder in ("custom_nodes", "input", "models", "user", "temp"):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         self.output.mkdir(parents=True, exist_ok=True)
@@ -55,11 +71,11 @@ class Server:
         try:
             self._wait_until_ready()
         except BaseException:
-            self.__exit__()
+            self.stop()
             raise
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def stop(self) -> None:
+        """Ends our own process, by its id."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -69,6 +85,10 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def address(self) -> str:
@@ -81,27 +101,25 @@ class Server:
         return body if raw else json.loads(body)
 
     def post(self, path: str, value: Any) -> Any:
-        """POSTs JSON. Raises PromptFailed with the server's explanation where it refuses."""
+        """POSTs JSON. Raises PromptError with the server's explanation where it refuses."""
         body = json.dumps(value).encode()
         request = urllib.request.Request(f"{self.address}{path}", body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise PromptFailed(error.read().decode()) from None
+            raise PromptError(error.read().decode()) from None
         return json.loads(text) if text else None
 
     def queue(self, graph: dict[str, Any]) -> str:
         """Queues an API-format graph and returns its prompt id."""
         return self.post("/prompt", {"prompt": graph})["prompt_id"]
 
-    def wait(
-        self, prompt_id: str, timeout: float = 600, watch: Callable[[], None] | None = None
-    ) -> dict[str, Any]:
+    def wait(self, prompt_id: str, timeout: float = 600, watch: Callable[[], None] | None = None) -> dict[str, Any]:
         """The history entry of a finished prompt: outputs per node id, and messages.
 
         Raises:
-            PromptFailed: a node raised; the text is "node type: message". TimeoutError: not done in time.
+            PromptError: a node raised; the text is "node type: message". TimeoutError: not done in time.
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -109,13 +127,39 @@ class Server:
             if entry and entry["status"].get("completed"):
                 return entry
             if entry and entry["status"].get("status_str") == "error":
-                raise PromptFailed(_failure(entry))
+                raise PromptError(_failure(entry))
             if self._process is not None and self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log_tail()}")
             if watch:
                 watch()
             time.sleep(0.1)
         raise TimeoutError(f"prompt {prompt_id} was not done after {timeout:.0f} s:\n{self.log_tail()}")
+
+    def run(self, graph: dict[str, Any], on_event: Callable[[str, dict[str, Any]], None]) -> dict[str, Any]:
+        """Queues a graph, passes on what the server says of it as it happens, and returns its history entry.
+
+        on_event: called with the host's message types ("executing", "progress_state", "executed", ...) and their data.
+        Raises:
+            PromptError: the server refused the graph, or a node raised.
+        """
+        return asyncio.run(self._run(graph, on_event))
+
+    async def _run(self, graph: dict[str, Any], on_event: Callable[[str, dict[str, Any]], None]) -> dict[str, Any]:
+        client = uuid.uuid4().hex
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"{self.address}/ws?clientId={client}", max_msg_size=0) as messages:
+                prompt_id = self.post("/prompt", {"prompt": graph, "client_id": client})["prompt_id"]
+                async for message in messages:
+                    if message.type != aiohttp.WSMsgType.TEXT:
+                        continue  # previews are binary
+                    event = json.loads(message.data)
+                    kind, data = event["type"], event.get("data", {})
+                    if data.get("prompt_id") not in (None, prompt_id):
+                        continue
+                    on_event(kind, data)
+                    if kind in ("execution_success", "execution_error", "execution_interrupted"):
+                        break
+        return self.wait(prompt_id, 30)
 
     def image(self, found: dict[str, str]) -> bytes:
         """The file behind one entry of a node's "images" output."""

@@ -7,6 +7,7 @@ same on every machine.
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ SEED = 20260317
 
 
 def filled(module: torch.nn.Module, seed: int = SEED, scale: float = 1.0) -> dict[str, torch.Tensor]:
-    """The module's state dict with every weight drawn anew: matrices scaled to keep variance, vectors near their role."""
+    """The module's weights with every weight drawn anew: matrices keep the variance, vectors stay near their role."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for key, value in sorted(module.state_dict().items()):
@@ -37,8 +38,8 @@ def write_wan(
     """A Wan transformer for UNETLoader.
 
     Args:
-        kind: t2v (16 channels), i2v (36 and image tokens), flf2v (also a position table), i2v_14b (36, no image tokens),
-            ti2v_5b (48 channels, noise mask).
+        kind: t2v (16 channels), i2v (36 and image tokens), flf2v (also a position table), i2v_14b (36, no image
+            tokens), ti2v_5b (48 channels, noise mask).
     """
     import comfy.ops
     from comfy.ldm.wan.model import WanModel
@@ -83,6 +84,61 @@ def write_clip_text(path: Path, seed: int = SEED) -> Path:
 
     model = comfy.sd1_clip.SDClipModel(device="cpu", dtype=torch.float16)
     return _write(path, {key: value.half() for key, value in filled(model.transformer, seed).items()})
+
+
+def write_clip_vision(path: Path, seed: int = SEED) -> Path:
+    """A CLIP vision H for CLIPVisionLoader, which always builds all 32 layers (632 M parameters, 1.26 GB).
+
+    Only the embeddings are random; the layers are zero and pass them on, and the file is sparse: 3 MB on the disk.
+    """
+    import comfy.clip_model
+    import comfy.clip_vision
+    import comfy.ops
+
+    config = json.loads((Path(comfy.clip_vision.__file__).parent / "clip_vision_config_h.json").read_text())
+    with torch.device("meta"):
+        model = comfy.clip_model.CLIPVisionModelProjection(config, torch.float16, "meta", comfy.ops.manual_cast)
+    shapes = {key: value.shape for key, value in sorted(model.state_dict().items())}
+    generator = torch.Generator().manual_seed(seed)
+    offset, header, values = 0, {}, {}
+    for key, shape in shapes.items():
+        size = 2 * shape.numel()
+        header[key] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
+        if ".embeddings." in key:
+            values[offset] = 0.02 * torch.randn(shape, generator=generator)
+        elif key.endswith("pre_layrnorm.weight"):
+            values[offset] = torch.ones(shape)
+        offset += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for start, value in values.items():
+            file.seek(8 + len(text) + start)
+            file.write(value.half().numpy().tobytes())
+        file.truncate(8 + len(text) + offset)
+    partial.rename(path)
+    return path
+
+
+def write_alexnet(path: Path, seed: int = SEED) -> Path:
+    """The convolutions of torchvision's AlexNet, random, as a .pth. Its distance still grows with change."""
+    import torchvision
+
+    with torch.device("meta"):
+        model = torchvision.models.alexnet(weights=None).features
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for key, value in sorted(model.state_dict().items()):
+        scale = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.05
+        state[f"features.{key}"] = torch.randn(value.shape, generator=generator) * scale
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
+    return path
 
 
 def _write(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> Path:

@@ -22,7 +22,7 @@ SCORE_ON = ("auto", "forward", "reverse", "fixed")
 
 @dataclass(frozen=True, eq=False)
 class AnchorSelection:
-    """track: with the anchors added. anchors: [A,H,W,3]. frames: n_p, worst first. alpha: of the worst. plot, report."""
+    """track: anchors added. anchors: [A,H,W,3]. frames: n_p, worst first. alpha: of the worst. plot: [1,h,w,3]."""
 
     track: KeyframeTrack
     anchors: Tensor
@@ -108,9 +108,7 @@ def _check_frames(name: str, frames: Tensor, length: int) -> None:
         )
 
 
-def _report(
-    quality: Tensor, frames: list[int], length: int, metric: str, measured: str, how: str, margin: int
-) -> str:
+def _report(quality: Tensor, frames: list[int], length: int, metric: str, measured: str, how: str, margin: int) -> str:
     typical = float(-quality.median())
     lines = [f"Measured with {metric} on the {measured} ({length} frames), margin {margin}. Anchor place: {how}."]
     for rank, frame in enumerate(frames, start=1):

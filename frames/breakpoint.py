@@ -9,13 +9,14 @@ alpha    --          --        n_p / (N-1)
 n_a      --          --        frame of the reverse video that shows time n_p, N-1-n_p
 
 Source: Anchor Frame Bridging (ICLR 2026, OpenReview isNjWnVsUR), Design 2.
-Differences from the paper: frames within a margin of any keyframe are left out, or the jump onto the last keyframe always
-wins; several anchors are chosen greedily with a least distance of N/(2 count).
+Differences from the paper: frames within a margin of any keyframe are left out, or the jump onto the last keyframe
+always wins; several anchors are chosen greedily with a least distance of N/(2 count).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ def open_frames(length: int, margin: int, keyframes: Sequence[int] = ()) -> list
     found = [n for n in range(1, length - 1) if all(abs(n - fence) >= least for fence in fences)]
     if not found:
         ends = sorted(fences)
-        widest = max(((b - a) // 2 for a, b in zip(ends, ends[1:], strict=False)), default=0)
+        widest = max(((b - a) // 2 for a, b in pairwise(ends)), default=0)
         remedy = f"use a margin of at most {widest}" if widest >= 1 else "the keyframes leave no frame between them"
         raise ValueError(
             f"margin {margin} leaves no frame for an anchor in a video of {length} frames with keyframes at "

@@ -1,4 +1,4 @@
-"""The picture of a breakpoint search: the distance curve, what was left out, the breakpoint, the anchors. Drawn by PIL."""
+"""The picture of a breakpoint search: the curve, what was left out, the breakpoint, the anchors. Drawn by PIL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def breakpoint_plot(
         return lower - (lower - upper) * value / top
 
     pen.text((left, 26), title, 24, INK)
-    pen.text((left, 56), f"change around each frame, {measure}; the highest searched point is the breakpoint", 15, FAINT)
+    pen.text((left, 56), f"change around each frame: {measure}", 15, FAINT)
     for first, last in _runs(sorted(set(range(length)) - set(open_to_anchors))):
         pen.box((x_of(max(first - 0.5, 0)), upper, x_of(min(last + 0.5, length - 1)), lower), SHADE)
     for tick in range(5):
@@ -61,15 +61,17 @@ def breakpoint_plot(
         pen.line([(x_of(tick), lower), (x_of(tick), lower + 6)], INK, 1)
         pen.text((x_of(tick), lower + 10), str(tick), 14, INK, "ma")
     pen.text(((left + right) / 2, lower + 34), "video frame", 15, INK, "ma")
+    pen.line([(left, upper), (left, lower), (right, lower)], INK, 2)
     for frame in keyframes:
-        pen.line([(x_of(frame), upper), (x_of(frame), lower)], KEY, 2)
+        pen.line([(x_of(frame), upper), (x_of(frame), lower)], KEY, 3)
     pen.line([(x_of(n), y_of(value)) for n, value in enumerate(change, start=1)], CURVE, 3)
     for rank, frame in enumerate(breaks, start=1):
-        height = y_of(change[frame - 1])
         pen.line([(x_of(frame), upper), (x_of(frame), lower)], BREAK, 2)
-        pen.dot((x_of(frame), height), 6, BREAK)
-        pen.text((x_of(frame), upper - 4), str(rank) if len(breaks) > 1 else f"frame {frame}", 16, BREAK, "ms")
-    pen.line([(left, upper), (left, lower), (right, lower)], INK, 2)
+        pen.dot((x_of(frame), y_of(change[frame - 1])), 6, BREAK)
+        words = f"{rank}: frame {frame}" if len(breaks) > 1 else f"frame {frame}"
+        to_the_left = x_of(frame) > (left + right) / 2
+        beside = x_of(frame) + (-10 if to_the_left else 10)
+        pen.text((beside, upper + 14), words, 17, BREAK, "rm" if to_the_left else "lm")
     _legend(pen, (left, lower + 62))
     _thumbnails(image, pen, anchors, breaks, length)
     reduced = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)

@@ -5,8 +5,8 @@ phi_l     features    [n,C,h,w]     unit length over channels, one tensor per la
 w_l       lins        [1,C,1,1]     linear heads v0.1, shipped with the package
 d         adjacent    [F-1]         sum over l of the spatial mean of w_l (phi_l - phi_l')^2
 
-Source: Zhang et al. 2018, arXiv:1801.03924v2, Eq. 1; lpips 0.1.4. Differences: a frame passes the network once, not once
-per pair; nothing is downloaded.
+Source: Zhang et al. 2018, arXiv:1801.03924v2, Eq. 1; lpips 0.1.4. Differences: a frame passes the network once, not
+once per pair; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from .perceptual_distance import adjacent_distances, to_lpips_range
+from .watch_host import watch_frames
 
 FOLDER = "lpips"
 MOST_FRAMES_AT_ONCE = 16
@@ -58,8 +59,8 @@ def backbone_path(name: str) -> str:
         folders = folder_paths.get_folder_paths(FOLDER)
         files = ", ".join(f"{file} ({shown})" for shown, file, *_ in BACKBONES.values())
         raise ValueError(
-            f"backbone {name!r} is not in {folders[0]}. Put one of torchvision's public ImageNet weights there: {files}; "
-            f"the same weights as .safetensors work too. Nothing is downloaded for you."
+            f"backbone {name!r} is not in {folders[0]}. Put one of torchvision's public ImageNet weights there: "
+            f"{files}; the same weights as .safetensors work too. Nothing is downloaded for you."
         )
     return path
 
@@ -76,12 +77,12 @@ def load_lpips(name: str) -> LPIPSMetric:
     except Exception as error:  # every reader fails in its own way; the artist needs one sentence
         raise ValueError(f"backbone {name!r} cannot be read ({error}): the file is damaged, get it again.") from error
     kind = _backbone_kind(weights, name)
-    metric = LPIPSMetric(kind, _network(kind, weights, name))
-    return metric
+    return LPIPSMetric(kind, _network(kind, weights, name))
 
 
 def _backbone_kind(weights: Any, name: str) -> str:
-    shapes = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)} if isinstance(weights, dict) else {}
+    tensors = weights.items() if isinstance(weights, dict) else ()
+    shapes = {key: tuple(value.shape) for key, value in tensors if isinstance(value, Tensor)}
     for kind, (_, _, key, shape, _) in BACKBONES.items():
         if shapes.get(key) == shape:
             return kind
@@ -92,12 +93,22 @@ def _backbone_kind(weights: Any, name: str) -> str:
     )
 
 
-def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Module:
+def random_network(kind: str) -> torch.nn.Module:
+    """The lpips package's network with its linear heads and a random backbone; the global random state stays as it was.
+
+    Args:
+        kind: a key of BACKBONES.
+    """
     import lpips  # brings torchvision's models; only graphs with LPIPS pay for it
 
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # torchvision deprecates the argument by which lpips asks for no download
         network = lpips.LPIPS(net=kind, pnet_rand=True, verbose=False)
+    return network.requires_grad_(False).eval()
+
+
+def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Module:
+    network = random_network(kind)
     wanted = {key: re.sub(r"^slice\d+", "features", key) for key in network.net.state_dict()}
     missing = [source for source in wanted.values() if source not in weights]
     if missing:
@@ -105,8 +116,9 @@ def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Modul
     try:
         network.net.load_state_dict({key: weights[source].float() for key, source in wanted.items()})
     except RuntimeError as error:
-        raise ValueError(f"backbone {name!r} has weights of another shape than {BACKBONES[kind][0]}'s: {error}") from error
-    return network.requires_grad_(False).eval()
+        shown = BACKBONES[kind][0]
+        raise ValueError(f"backbone {name!r} has weights of another shape than {shown}'s: {error}") from error
+    return network
 
 
 class LPIPSMetric:
@@ -120,6 +132,11 @@ class LPIPSMetric:
             load_device=comfy.model_management.get_torch_device(),
             offload_device=comfy.model_management.unet_offload_device(),
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._patcher.load_device
 
     @torch.no_grad()
     def adjacent(self, frames: Tensor, chunk: int = 0) -> Tensor:
@@ -142,33 +159,31 @@ class LPIPSMetric:
         per_frame = self._bytes_per_pixel * frames.shape[1] * frames.shape[2]
         most = min(len(frames), MOST_FRAMES_AT_ONCE)
         comfy.model_management.load_models_gpu([self._patcher], memory_required=per_frame * (chunk or most))
-        device = self._patcher.load_device
         if not chunk:
-            chunk = max(1, min(most, int(comfy.model_management.get_free_memory(device) * 0.7 / per_frame)))
+            chunk = max(1, min(most, int(comfy.model_management.get_free_memory(self.device) * 0.7 / per_frame)))
         while True:
             try:
-                return self._adjacent(frames, chunk, device)
+                return self._adjacent(frames, chunk)
             except comfy.model_management.OOM_EXCEPTION:
                 if chunk == 1:
                     raise
                 comfy.model_management.soft_empty_cache()
                 chunk //= 2
 
-    def _adjacent(self, frames: Tensor, chunk: int, device: torch.device) -> Tensor:
+    def _adjacent(self, frames: Tensor, chunk: int) -> Tensor:
         import lpips
 
         network = self._patcher.model
-        progress = comfy.utils.ProgressBar(len(frames))
+        done = watch_frames(len(frames))
 
         def features(images: Tensor) -> Sequence[Tensor]:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            scaled = network.scaling_layer(to_lpips_range(images.to(device=device, dtype=torch.float32)))
+            scaled = network.scaling_layer(to_lpips_range(images.to(device=self.device, dtype=torch.float32)))
             seen = [lpips.normalize_tensor(layer) for layer in network.net(scaled)]
-            progress.update(len(images))
+            done(len(images))
             return seen
 
         def distance(these: Sequence[Tensor], those: Sequence[Tensor]) -> Tensor:
             layers = zip(network.lins, these, those, strict=True)
-            return sum(head((this - that) ** 2).mean(dim=(1, 2, 3)) for head, this, that in layers)
+            return sum(head((this - that).square_()).mean(dim=(1, 2, 3)) for head, this, that in layers)
 
         return adjacent_distances(frames, features, distance, chunk)

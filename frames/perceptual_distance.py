@@ -17,6 +17,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+# Told how many frames there are, gives what to call after each few of them: progress, and a chance to cancel.
+Watch = Callable[[int], Callable[[int], None]]
+
 
 class PerceptualMetric(Protocol):
     """A distance between neighbouring frames, as the INBETWEEN_METRIC socket carries it."""

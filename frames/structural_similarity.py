@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .perceptual_distance import Watch
+
 PAIRS_AT_ONCE = 8
 
 
@@ -19,6 +21,10 @@ class SSIMMetric:
     """Structural distance, 1 - SSIM; computed where the frames are."""
 
     name = "1-SSIM"
+
+    def __init__(self, watch: Watch | None = None) -> None:
+        """watch: follows the frames, see `perceptual_distance.Watch`; None for nobody."""
+        self._watch = watch
 
     def adjacent(self, frames: Tensor) -> Tensor:
         """1 - SSIM of frames n and n+1.
@@ -32,6 +38,10 @@ class SSIMMetric:
         from kornia.metrics import ssim  # slow to import, and not every graph needs it
 
         images = frames.movedim(-1, 1).float()  # [F,H,W,3] -> [F,3,H,W]
-        pairs = zip(images[:-1].split(PAIRS_AT_ONCE), images[1:].split(PAIRS_AT_ONCE), strict=True)
-        found = [1 - ssim(these, those, window_size=11).mean(dim=(1, 2, 3)) for these, those in pairs]
+        done = self._watch(len(images) - 1) if self._watch else None
+        found = []
+        for these, those in zip(images[:-1].split(PAIRS_AT_ONCE), images[1:].split(PAIRS_AT_ONCE), strict=True):
+            found.append(1 - ssim(these, those, window_size=11).mean(dim=(1, 2, 3)))
+            if done:
+                done(len(these))
         return torch.cat(found).cpu()

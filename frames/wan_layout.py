@@ -151,8 +151,8 @@ def place_keyframes(
                     else "keep them at least 4 frames apart, or use placement 'exact'"
                 )
                 raise ValueError(
-                    f"keyframes {other.frame} and {item.frame} both land on latent frame {item.latent} "
-                    f"(video frames {max(0, 4 * item.latent - 3)}-{4 * item.latent}) with placement '{placement}': {remedy}."
+                    f"keyframes {other.frame} and {item.frame} both land on latent frame {item.latent} (video frames "
+                    f"{max(0, 4 * item.latent - 3)}-{4 * item.latent}) with placement '{placement}': {remedy}."
                 )
     return placed
 

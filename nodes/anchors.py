@@ -7,7 +7,9 @@ from comfy_api.latest import io
 from ..frames.anchor_selection import SCORE_ON, select_anchors
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.lpips_host import backbone_files, backbone_path, load_lpips
+from ..frames.perceptual_distance import PerceptualMetric
 from ..frames.structural_similarity import SSIMMetric
+from ..frames.watch_host import watch_frames
 from ..samplers.candidates_host import sample_candidates
 from .sockets import KeyframesSocket, MetricSocket
 
@@ -59,7 +61,15 @@ class ReverseCandidates(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, noise, guider, sampler, sigmas, latent_image, vae, stop_step=15, stop_sigma=0.0
+        cls,
+        noise: io.Noise.Type,
+        guider: io.Guider.Type,
+        sampler: io.Sampler.Type,
+        sigmas: io.Sigmas.Type,
+        latent_image: io.Latent.Type,
+        vae: io.Vae.Type,
+        stop_step: int = 15,
+        stop_sigma: float = 0.0,
     ) -> io.NodeOutput:
         made = sample_candidates(noise, guider, sampler, sigmas, latent_image, vae, stop_step, stop_sigma)
         return io.NodeOutput(made.frames, made.latent, made.report)
@@ -137,16 +147,16 @@ class SelectAnchors(io.ComfyNode):
     def execute(
         cls,
         keyframes: KeyframeTrack,
-        candidates,
-        score_on="auto",
-        count=1,
-        margin=8,
-        fixed_alpha=0.75,
-        forward=None,
-        metric=None,
+        candidates: io.Image.Type,
+        score_on: str = "auto",
+        count: int = 1,
+        margin: int = 8,
+        fixed_alpha: float = 0.75,
+        forward: io.Image.Type | None = None,
+        metric: PerceptualMetric | None = None,
     ) -> io.NodeOutput:
         found = select_anchors(
-            keyframes, candidates, metric or SSIMMetric(), forward, score_on, count, margin, fixed_alpha
+            keyframes, candidates, metric or SSIMMetric(watch_frames), forward, score_on, count, margin, fixed_alpha
         )
         return io.NodeOutput(found.track, found.anchors, found.frames[0], found.alpha, found.plot, found.report)
 
@@ -176,7 +186,7 @@ class LoadLPIPS(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, backbone="") -> bool | str:
+    def validate_inputs(cls, backbone: str = "") -> bool | str:
         try:
             backbone_path(backbone)
         except ValueError as error:
@@ -184,10 +194,10 @@ class LoadLPIPS(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, backbone="") -> str:
+    def fingerprint_inputs(cls, backbone: str = "") -> str:
         status = os.stat(backbone_path(backbone))
         return f"{backbone}:{status.st_size}:{status.st_mtime_ns}"
 
     @classmethod
-    def execute(cls, backbone) -> io.NodeOutput:
+    def execute(cls, backbone: str) -> io.NodeOutput:
         return io.NodeOutput(load_lpips(backbone))

@@ -65,14 +65,14 @@ class WanConditioning(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        positive,
-        negative,
-        vae,
+        positive: io.Conditioning.Type,
+        negative: io.Conditioning.Type,
+        vae: io.Vae.Type,
         keyframes: KeyframeTrack,
-        placement="snap",
-        batch_size=1,
-        clip_vision=None,
-        model=None,
+        placement: str = "snap",
+        batch_size: int = 1,
+        clip_vision: io.ClipVision.Type | None = None,
+        model: io.Model.Type | None = None,
     ) -> io.NodeOutput:
         made = wan_conditioning(positive, negative, vae, keyframes, clip_vision, placement, batch_size, model)
         return io.NodeOutput(made.positive, made.negative, made.latent, made.report)

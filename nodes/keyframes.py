@@ -77,7 +77,16 @@ class Keyframes(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, length, fps, fit, first_image=None, last_image=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        width: int,
+        height: int,
+        length: int,
+        fps: float,
+        fit: str,
+        first_image: io.Image.Type | None = None,
+        last_image: io.Image.Type | None = None,
+    ) -> io.NodeOutput:
         track = KeyframeTrack(width, height, length, fps, fit)
         for source, image, frame in (("first_image", first_image, 0), ("last_image", last_image, -1)):
             if image is not None:
@@ -122,7 +131,7 @@ class AddKeyframe(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, keyframes: KeyframeTrack, image, frame, strength) -> io.NodeOutput:
+    def execute(cls, keyframes: KeyframeTrack, image: io.Image.Type, frame: int, strength: float) -> io.NodeOutput:
         if strength == 0:
             return io.NodeOutput(keyframes)
         source = f"the image added at frame {frame}"

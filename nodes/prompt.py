@@ -34,7 +34,7 @@ class ReversePrompt(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, keyframes: KeyframeTrack, prompt="") -> io.NodeOutput:
+    def execute(cls, keyframes: KeyframeTrack, prompt: str = "") -> io.NodeOutput:
         if not keyframes.keyframes:
             raise ValueError("keyframes is empty: connect first_image or last_image, or add a keyframe.")
         backwards = keyframes.reversed()

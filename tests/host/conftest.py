@@ -1,0 +1,111 @@
+"""The host in this process, with small random models that its own loaders read."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def base_directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("host")
+
+
+@pytest.fixture(scope="session")
+def host(base_directory):
+    """ComfyUI's `nodes` module; core nodes are in NODE_CLASS_MAPPINGS."""
+    from pack.demo.host_process import start_host
+
+    return start_host(base_directory)
+
+
+@pytest.fixture(scope="session")
+def models_folder(host, base_directory):
+    return base_directory / "models"
+
+
+@pytest.fixture(scope="session")
+def load_wan(host, models_folder):
+    """A random Wan of a kind, written once and read by UNETLoader."""
+    from pack.demo.tiny_models import write_wan
+
+    def load(kind: str):
+        path = models_folder / "diffusion_models" / f"{kind}.safetensors"
+        if not path.exists():
+            write_wan(path, kind)
+        return host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet(path.name, "default")[0]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def wan_vae(host, models_folder):
+    from pack.demo.tiny_models import write_wan_vae
+
+    write_wan_vae(models_folder / "vae" / "wan.safetensors")
+    return host.NODE_CLASS_MAPPINGS["VAELoader"]().load_vae("wan.safetensors")[0]
+
+
+@pytest.fixture(scope="session")
+def clip_vision(host, tmp_path_factory):
+    """CLIP vision H with two thin layers: 257 tokens of 1280, as Wan reads them."""
+    import json
+    from pathlib import Path
+
+    import comfy.clip_vision
+
+    from pack.demo.tiny_models import filled
+
+    config = json.loads((Path(comfy.clip_vision.__file__).parent / "clip_vision_config_h.json").read_text())
+    config |= {"num_hidden_layers": 2, "intermediate_size": 16}
+    path = tmp_path_factory.mktemp("clip") / "config.json"
+    path.write_text(json.dumps(config))
+    model = comfy.clip_vision.ClipVisionModel(str(path))
+    model.load_sd(filled(model.model))
+    return model
+
+
+class FakeVideoVAE:
+    """Stands for the Wan 2.2 VAE (705 M parameters, too large for a test): means over 4x16x16 blocks, 48 channels."""
+
+    latent_channels = 48
+    latent_dim = 3
+
+    def spacial_compression_encode(self) -> int:
+        return 16
+
+    def encode(self, pixels):
+        frames = pixels[..., :3].movedim(-1, 0)  # [N,H,W,3] -> [3,N,H,W]
+        first = frames[:, :1].repeat_interleave(4, dim=1)
+        frames = torch.cat([first, frames[:, 1:]], dim=1)
+        means = torch.nn.functional.avg_pool3d(frames[None], (4, 16, 16))
+        return means.repeat(1, 16, 1, 1, 1)
+
+    def decode(self, latent):
+        frames = latent[:, :3].repeat_interleave(16, -1).repeat_interleave(16, -2).repeat_interleave(4, 2)
+        return frames[:, :, 3:].movedim(1, -1).clamp(0, 1)
+
+
+@pytest.fixture(scope="session")
+def vae_5b():
+    return FakeVideoVAE()
+
+
+@pytest.fixture
+def prompts():
+    """A positive and a negative conditioning for text_dim 16."""
+    generator = torch.Generator().manual_seed(1)
+    return SimpleNamespace(
+        positive=[[torch.randn(1, 8, 16, generator=generator), {}]],
+        negative=[[torch.randn(1, 8, 16, generator=generator), {}]],
+    )
+
+
+@pytest.fixture
+def pictures():
+    """Seeded pictures of a given size."""
+
+    def make(seed: int, width: int = 64, height: int = 48, channels: int = 3) -> torch.Tensor:
+        return torch.rand(1, height, width, channels, generator=torch.Generator().manual_seed(seed))
+
+    return make

@@ -1,0 +1,96 @@
+"""The keyframe nodes as a graph calls them."""
+
+import pytest
+import torch
+
+from pack.frames.keyframe_track import Keyframe, KeyframeTrack
+
+
+@pytest.fixture(scope="module")
+def nodes(host):
+    from pack.nodes import keyframes
+
+    return keyframes
+
+
+def made(nodes, **change):
+    arguments = {"width": 64, "height": 48, "length": 33, "fps": 16.0, "fit": "crop", **change}
+    return nodes.Keyframes.execute(**arguments).args
+
+
+def test_first_and_last_go_to_the_ends(nodes, pictures):
+    track, fps, count = made(nodes, first_image=pictures(1), last_image=pictures(2))
+    assert (fps, count) == (16.0, 33)
+    assert [(item.frame, item.source) for item in track.keyframes] == [(0, "first_image"), (32, "last_image")]
+    assert torch.equal(track.first.image, pictures(1))
+
+
+def test_no_picture_is_an_empty_track(nodes):
+    assert made(nodes)[0].keyframes == ()
+
+
+def test_add_counts_from_both_ends_and_reverse_mirrors(nodes, pictures):
+    track = made(nodes, first_image=pictures(1))[0]
+    track = nodes.AddKeyframe.execute(track, pictures(3), -5, 0.5).args[0]
+    assert [(item.frame, item.strength) for item in track.keyframes] == [(0, 1.0), (28, 0.5)]
+    backwards = nodes.ReverseKeyframes.execute(track).args[0]
+    assert [item.frame for item in backwards.keyframes] == [4, 32]
+
+
+def test_strength_zero_returns_the_track_as_it_came(nodes, pictures):
+    track = made(nodes, first_image=pictures(1))[0]
+    assert nodes.AddKeyframe.execute(track, pictures(3), 5, 0.0).args[0] is track
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"first_image": torch.zeros(2, 8, 8, 3)}, "first_image is a batch of 2 images"),
+        ({"first_image": torch.ones(1, 8, 8, 3), "last_image": torch.ones(1, 8, 8, 3), "length": 1}, "frame 0 already"),
+    ],
+)
+def test_bad_pictures_name_the_input(nodes, change, message):
+    with pytest.raises(ValueError, match=message):
+        made(nodes, **change)
+
+
+@pytest.mark.parametrize(("frame", "message"), [(33, "frame 33 is outside"), (0, "frame 0 already holds first_image")])
+def test_a_bad_frame_names_the_numbers(nodes, pictures, frame, message):
+    track = made(nodes, first_image=pictures(1))[0]
+    with pytest.raises(ValueError, match=message):
+        nodes.AddKeyframe.execute(track, pictures(3), frame, 1.0)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(64, 48), (101, 37), (37, 101)])
+def test_pictures_of_any_size_fit_the_video(host, fit, size):
+    from pack.frames.fit_host import fitted_picture
+
+    picture = torch.ones(1, size[1], size[0], 3)
+    fitted = fitted_picture(Keyframe(0, picture), KeyframeTrack(64, 48, 33, fit=fit))
+    assert fitted.shape == (1, 48, 64, 3)
+    share = float(fitted.mean())
+    if fit == "pad":
+        scale = min(64 / size[0], 48 / size[1])
+        assert share == pytest.approx(size[0] * size[1] * scale**2 / (64 * 48), abs=0.03)
+    else:
+        assert share == 1.0
+
+
+def test_a_picture_of_the_right_size_is_not_touched(host, pictures):
+    from pack.frames.fit_host import fitted_picture
+
+    for fit in ("crop", "pad", "stretch"):
+        fitted = fitted_picture(Keyframe(0, pictures(1)), KeyframeTrack(64, 48, 33, fit=fit))
+        assert torch.equal(fitted, pictures(1))
+
+
+def test_the_reverse_prompt_shows_the_keyframes_last_first(host, pictures):
+    from pack.nodes.prompt import ReversePrompt
+
+    track = KeyframeTrack(64, 48, 33).with_keyframe(Keyframe(0, pictures(1))).with_keyframe(Keyframe(-1, pictures(2)))
+    instruction, images = ReversePrompt.execute(track, "a cat").args
+    assert torch.equal(images, torch.cat([pictures(2), pictures(1)]))
+    assert '"a cat"' in instruction
+    with pytest.raises(ValueError, match="keyframes is empty"):
+        ReversePrompt.execute(KeyframeTrack(64, 48, 33))

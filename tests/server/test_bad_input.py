@@ -1,0 +1,99 @@
+"""Through the server: bad input ends in one plain sentence, nothing is lost, and the next prompt runs."""
+
+import pytest
+
+
+@pytest.fixture
+def refused(server, run):
+    """The sentence with which a graph ends; afterwards the server still answers."""
+    from pack.demo.server import PromptError
+
+    def sentence(graph) -> str:
+        with pytest.raises(PromptError) as error:
+            run(graph)
+        assert server.get("/queue") == {"queue_running": [], "queue_pending": []}
+        return str(error.value)
+
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"InbetweenKeyframes.length": 32}, "length 32 is not 4n+1 for Wan; the nearest are 29 and 33"),
+        ({"InbetweenKeyframes.width": 100}, "width 100 is not a multiple of 16; the nearest are 96 and 112"),
+        ({"InbetweenReverseCandidates.stop_step": 9}, "stop_step 9 is above the 4 steps of sigmas: use 1 to 4"),
+        ({"InbetweenSelectAnchors.margin": 20}, "margin 20 leaves no frame"),
+        ({"InbetweenSelectAnchors.score_on": "forward"}, "score_on is 'forward' but forward is not connected"),
+        ({"Keyframes to Wan (reverse).clip_vision": None}, "clip_vision is missing"),
+    ],
+)
+def test_the_sentence_reaches_the_artist(small, refused, values, message):
+    from pack.demo.graphs import with_values
+
+    graph = with_values(small("afb_wan2.1_i2v"), values)
+    for node in graph.values():
+        node["inputs"] = {key: value for key, value in node["inputs"].items() if value is not None}
+    assert message in refused(graph)
+
+
+def test_a_missing_backbone_is_told_before_anything_runs(small, refused):
+    graph = small("afb_wan2.2_14b_i2v", **{"InbetweenLoadLPIPS.backbone": "vgg16-397923af.pth"})
+    message = refused(graph)
+    assert "Custom validation failed" in message or "custom_validation_failed" in message
+    assert "'vgg16-397923af.pth' is not in" in message
+    assert "Nothing is downloaded for you" in message
+
+
+def test_a_batch_as_keyframe_and_an_empty_track(small, refused):
+    graph = small("afb_wan2.2_14b_i2v")
+    first = next(key for key, node in graph.items() if node["_meta"]["title"] == "First picture")
+    graph["batch"] = {
+        "class_type": "RepeatImageBatch",
+        "inputs": {"image": [first, 0], "amount": 3},
+        "_meta": {"title": "batch"},
+    }
+    track = next(node for node in graph.values() if node["class_type"] == "InbetweenKeyframes")
+    track["inputs"]["first_image"] = ["batch", 0]
+    assert "first_image is a batch of 3 images, a keyframe is exactly 1" in refused(graph)
+    del track["inputs"]["first_image"], track["inputs"]["last_image"], graph["batch"]
+    assert "keyframes is empty: connect first_image or last_image" in refused(graph)
+
+
+def test_candidates_of_another_length(small, refused):
+    graph = small("afb_wan2.2_14b_i2v")
+    found = next(key for key, node in graph.items() if node["class_type"] == "InbetweenReverseCandidates")
+    graph["cut"] = {
+        "class_type": "ImageFromBatch",
+        "inputs": {"image": [found, 0], "batch_index": 0, "length": 29},
+        "_meta": {"title": "cut"},
+    }
+    select = next(node for node in graph.values() if node["class_type"] == "InbetweenSelectAnchors")
+    select["inputs"]["candidates"] = ["cut", 0]
+    assert "candidates has 29 frames, keyframes has a length of 33" in refused(graph)
+
+
+def test_cancel_during_candidates_and_the_next_prompt_runs(server, small, run):
+    from pack.demo.graphs import node_by_title, with_values
+    from pack.demo.server import PromptError
+
+    graph = with_values(
+        small("afb_wan2.2_14b_i2v"), {"BasicScheduler.steps": 400, "InbetweenReverseCandidates.stop_step": 400}
+    )
+    candidates = node_by_title(graph, "Reverse Candidates (AFB)")
+    seen = []
+
+    def cancel(kind, data):
+        if kind != "progress_state" or candidates not in data["nodes"]:
+            return
+        state = data["nodes"][candidates]
+        if state["state"] == "running" and state["value"] >= 2:
+            if not seen:
+                server.post("/interrupt", {})
+            seen.append(state["value"])
+
+    with pytest.raises(PromptError, match="InbetweenReverseCandidates: interrupted"):
+        run(graph, cancel)
+    assert seen
+    assert seen[-1] < 400
+    assert "Report: anchor" in run(small("afb_wan2.2_14b_i2v", **{"RandomNoise.noise_seed": 8}))

@@ -1,0 +1,102 @@
+"""KeyframeTrack: order, ends, reversal, and every way to ask for an impossible keyframe."""
+
+import pytest
+import torch
+
+from pack.frames.keyframe_track import Keyframe, KeyframeTrack, single_picture
+
+
+def picture(value: float = 0.5, width: int = 4, height: int = 3) -> torch.Tensor:
+    return torch.full((1, height, width, 3), value)
+
+
+def track(length: int = 33, *frames: int) -> KeyframeTrack:
+    made = KeyframeTrack(64, 48, length)
+    for frame in frames:
+        made = made.with_keyframe(Keyframe(frame, picture(), 1.0, f"picture {frame}"))
+    return made
+
+
+def test_keyframes_are_kept_in_order_of_time():
+    assert [item.frame for item in track(33, 20, 0, 32, 7).keyframes] == [0, 7, 20, 32]
+
+
+def test_negative_frames_count_from_the_end():
+    made = track(33, -1, -33)
+    assert made.first.source == "picture -33"
+    assert made.last.source == "picture -1"
+
+
+def test_a_new_keyframe_leaves_the_old_track_as_it_was():
+    before = track(33, 0)
+    before.with_keyframe(Keyframe(5, picture()))
+    assert [item.frame for item in before.keyframes] == [0]
+
+
+def test_reversal_mirrors_every_frame_and_is_its_own_inverse():
+    made = track(33, 0, 5, 32)
+    backwards = made.reversed()
+    assert [(item.frame, item.source) for item in backwards.keyframes] == [
+        (0, "picture 32"),
+        (27, "picture 5"),
+        (32, "picture 0"),
+    ]
+    assert [item.frame for item in backwards.reversed().keyframes] == [0, 5, 32]
+
+
+def test_one_frame_has_a_first_and_no_last_keyframe():
+    made = track(1, 0)
+    assert made.first is not None
+    assert made.last is None
+
+
+@pytest.mark.parametrize("frame", [33, 100, -34])
+def test_a_frame_outside_the_video_is_named_with_the_legal_range(frame):
+    with pytest.raises(ValueError, match=rf"frame {frame} is outside a video of 33 frames: use 0 to 32, or -33 to -1"):
+        track(33, frame)
+
+
+def test_two_keyframes_on_one_frame_name_each_other_and_the_free_frames():
+    with pytest.raises(
+        ValueError, match=r"frame 32 already holds picture -1, so picture 32 .* nearest free frames are 31"
+    ):
+        track(33, -1, 32)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5])
+def test_strength_outside_zero_to_one_is_refused(strength):
+    with pytest.raises(ValueError, match="strength of image must be between 0 and 1"):
+        track().with_keyframe(Keyframe(3, picture(), strength))
+
+
+def test_length_and_fit_are_checked():
+    with pytest.raises(ValueError, match="at least 1 frame, got 0"):
+        KeyframeTrack(64, 48, 0)
+    with pytest.raises(ValueError, match="crop, pad, stretch, got 'zoom'"):
+        KeyframeTrack(64, 48, 33, fit="zoom")
+
+
+def test_grey_and_alpha_pictures_become_rgb_and_say_so():
+    grey, note = single_picture(torch.rand(1, 3, 4, 1), "image")
+    assert grey.shape == (1, 3, 4, 3)
+    assert note == "grey, repeated to RGB"
+    source = torch.rand(1, 3, 4, 4)
+    colour, note = single_picture(source, "image")
+    torch.testing.assert_close(colour, source[..., :3])
+    assert note == "alpha dropped"
+    assert single_picture(picture(), "image")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(3, 4, 4, 3), "first_image is a batch of 3 images, a keyframe is exactly 1"),
+        (torch.zeros(0, 4, 4, 3), "first_image is a batch of 0 images"),
+        (torch.zeros(1, 4, 4, 2), "first_image has 2 channels"),
+        (torch.zeros(4, 4, 3), r"shape \[4, 4, 3\]"),
+        (torch.full((1, 4, 4, 3), float("nan")), "first_image has pixels that are not numbers"),
+    ],
+)
+def test_bad_pictures_are_named(image, message):
+    with pytest.raises(ValueError, match=message):
+        single_picture(image, "first_image")
