@@ -79,11 +79,11 @@ class Keyframes(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        width: int,
-        height: int,
-        length: int,
-        fps: float,
-        fit: str,
+        width: int = 832,
+        height: int = 480,
+        length: int = 81,
+        fps: float = 16.0,
+        fit: str = "crop",
         first_image: io.Image.Type | None = None,
         last_image: io.Image.Type | None = None,
     ) -> io.NodeOutput:
@@ -131,7 +131,9 @@ class AddKeyframe(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, keyframes: KeyframeTrack, image: io.Image.Type, frame: int, strength: float) -> io.NodeOutput:
+    def execute(
+        cls, keyframes: KeyframeTrack, image: io.Image.Type, frame: int = 40, strength: float = 1.0
+    ) -> io.NodeOutput:
         if strength == 0:
             return io.NodeOutput(keyframes)
         source = f"the image added at frame {frame}"
