@@ -13,8 +13,8 @@ WIDTH, HEIGHT = 1200, 600
 SCALE = 2  # drawn twice as large and reduced, so that lines are smooth
 PAPER, INK, FAINT, SHADE = (250, 250, 248), (34, 34, 40), (150, 150, 156), (232, 232, 228)
 CURVE, BREAK, KEY = (28, 98, 168), (208, 60, 44), (64, 138, 84)
-CHART = (90, 84, 860, 500)  # left, top, right, bottom
-COLUMN = (890, 84, 1170, 500)
+CHART = (96, 96, 830, 480)  # left, top, right, bottom
+COLUMN = (862, 96, 1180, 480)
 
 
 def breakpoint_plot(
@@ -49,18 +49,18 @@ def breakpoint_plot(
     def y_of(value: float) -> float:
         return lower - (lower - upper) * value / top
 
-    pen.text((left, 26), title, 24, INK)
-    pen.text((left, 56), f"change around each frame: {measure}", 15, FAINT)
+    pen.text((left, 20), title, 30, INK)
+    pen.text((left, 60), f"change around each frame: {measure}", 20, FAINT)
     for first, last in _runs(sorted(set(range(length)) - set(open_to_anchors))):
         pen.box((x_of(max(first - 0.5, 0)), upper, x_of(min(last + 0.5, length - 1)), lower), SHADE)
     for tick in range(5):
         value = top * tick / 4.48  # the last tick is the highest value
         pen.line([(left, y_of(value)), (right, y_of(value))], (222, 222, 220), 1)
-        pen.text((left - 8, y_of(value)), f"{value:.3g}", 14, FAINT, "rm")
+        pen.text((left - 8, y_of(value)), f"{value:.3g}", 19, FAINT, "rm")
     for tick in _frame_ticks(length):
         pen.line([(x_of(tick), lower), (x_of(tick), lower + 6)], INK, 1)
-        pen.text((x_of(tick), lower + 10), str(tick), 14, INK, "ma")
-    pen.text(((left + right) / 2, lower + 34), "video frame", 15, INK, "ma")
+        pen.text((x_of(tick), lower + 10), str(tick), 19, INK, "ma")
+    pen.text(((left + right) / 2, lower + 36), "video frame", 20, INK, "ma")
     pen.line([(left, upper), (left, lower), (right, lower)], INK, 2)
     for frame in keyframes:
         pen.line([(x_of(frame), upper), (x_of(frame), lower)], KEY, 3)
@@ -71,8 +71,8 @@ def breakpoint_plot(
         words = f"{rank}: frame {frame}" if len(breaks) > 1 else f"frame {frame}"
         to_the_left = x_of(frame) > (left + right) / 2
         beside = x_of(frame) + (-10 if to_the_left else 10)
-        pen.text((beside, upper + 14), words, 17, BREAK, "rm" if to_the_left else "lm")
-    _legend(pen, (left, lower + 62))
+        pen.text((beside, upper + 16), words, 22, BREAK, "rm" if to_the_left else "lm")
+    _legend(pen, (left, lower + 92))
     _thumbnails(image, pen, anchors, breaks, length)
     reduced = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(reduced).astype(np.float32) / 255).unsqueeze(0)
@@ -103,12 +103,12 @@ class _Pen:
 
 def _legend(pen: _Pen, at: tuple[float, float]) -> None:
     x, y = at
-    for colour, words, width in ((KEY, "keyframe", 130), (BREAK, "breakpoint, the anchor goes here", 290)):
+    for colour, words, width in ((KEY, "keyframe", 160), (BREAK, "breakpoint: the anchor goes here", 390)):
         pen.line([(x, y), (x + 22, y)], colour, 3)
-        pen.text((x + 30, y), words, 15, INK, "lm")
+        pen.text((x + 30, y), words, 20, INK, "lm")
         x += width
     pen.box((x, y - 8, x + 22, y + 8), SHADE)
-    pen.text((x + 30, y), "left out (margin)", 15, INK, "lm")
+    pen.text((x + 30, y), "left out (margin)", 20, INK, "lm")
 
 
 def _thumbnails(image: Image.Image, pen: _Pen, anchors: Tensor, breaks: Sequence[int], length: int) -> None:
@@ -116,13 +116,13 @@ def _thumbnails(image: Image.Image, pen: _Pen, anchors: Tensor, breaks: Sequence
     slot = (lower - upper) / max(len(breaks), 1)
     for index, (frame, anchor) in enumerate(zip(breaks, anchors, strict=True)):
         picture = Image.fromarray((anchor.clamp(0, 1) * 255).round().byte().cpu().numpy())
-        room = ((right - left) * SCALE, int((slot - 26) * SCALE))
+        room = ((right - left) * SCALE, int((slot - 34) * SCALE))
         ratio = min(room[0] / picture.width, room[1] / picture.height)
         picture = picture.resize((max(1, int(picture.width * ratio)), max(1, int(picture.height * ratio))))
         top = upper + index * slot
         words = f"anchor {index + 1}: " if len(breaks) > 1 else "anchor: "
-        pen.text((left, top), f"{words}reverse frame {length - 1 - frame}, goes to {frame}", 15, INK)
-        image.paste(picture, (left * SCALE, int((top + 24) * SCALE)))
+        pen.text((left, top), f"{words}reverse frame {length - 1 - frame}, goes to {frame}", 20, INK)
+        image.paste(picture, (left * SCALE, int((top + 30) * SCALE)))
 
 
 def _runs(frames: Sequence[int]) -> list[tuple[int, int]]:

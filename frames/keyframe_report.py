@@ -26,12 +26,12 @@ def placement_report(
         channels = sorted(entry % 4 for entry in item.mask_entries)
         whole = len(channels) == 4
         where = f"whole latent {item.latent}" if whole else f"latent {item.latent}, mask channel {channels[0]}"
-        moved = "" if str(item.frame) == item.held else f" -> {item.held}"
+        held = "" if str(item.frame) == item.held else f", held on {item.held}"
         height, width = keyframe.image.shape[1:3]
         size = "" if (width, height) == (track.width, track.height) else f", {width}x{height} {_FITTED[track.fit]}"
         strength = "" if keyframe.strength == 1.0 else f", strength {keyframe.strength:g}"
         change = f", {keyframe.change}" if keyframe.change else ""
-        lines.append(f"frame {item.frame}{moved}: {keyframe.source}, {where}{strength}{size}{change}")
+        lines.append(f"frame {item.frame}{held}: {keyframe.source}{strength}{size}{change} ({where})")
     return "\n".join([*lines, *notes])
 
 

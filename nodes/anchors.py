@@ -177,7 +177,8 @@ class LoadLPIPS(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "backbone",
-                    options=files or ["alexnet-owt-7be5be79.pth"],
+                    options=files,
+                    default=files[0] if files else "alexnet-owt-7be5be79.pth",
                     tooltip="A file in models/lpips. AlexNet is the usual choice, SqueezeNet the smallest (5 MB), "
                     "VGG16 the slowest.",
                 )

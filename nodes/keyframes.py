@@ -57,7 +57,7 @@ class Keyframes(io.ComfyNode):
                     "fps",
                     default=16.0,
                     min=1.0,
-                    max=240.0,
+                    max=120.0,
                     step=0.01,
                     tooltip="Frames per second, passed on to Create Video. Wan makes 16; it changes no frame.",
                 ),
@@ -136,9 +136,8 @@ class AddKeyframe(io.ComfyNode):
     ) -> io.NodeOutput:
         if strength == 0:
             return io.NodeOutput(keyframes)
-        source = f"the image added at frame {frame}"
-        picture, change = single_picture(image, source)
-        return io.NodeOutput(keyframes.with_keyframe(Keyframe(frame, picture, strength, source, change)))
+        picture, change = single_picture(image, "image")
+        return io.NodeOutput(keyframes.with_keyframe(Keyframe(frame, picture, strength, "added image", change)))
 
 
 class ReverseKeyframes(io.ComfyNode):

@@ -40,7 +40,7 @@ CONTRACT = {
             "report:STRING",
         ],
     ),
-    "InbetweenLoadLPIPS": (["backbone"], ["metric:INBETWEEN_METRIC"]),
+    "InbetweenLoadLPIPS": (["backbone=alexnet-owt-7be5be79.pth"], ["metric:INBETWEEN_METRIC"]),
     "InbetweenReversePrompt": (["keyframes", "prompt="], ["instruction:STRING", "images:IMAGE"]),
 }
 

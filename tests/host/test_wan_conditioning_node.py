@@ -120,10 +120,10 @@ def test_the_report_says_where_each_keyframe_landed_and_what_was_changed(node, w
     track = AddKeyframe.execute(track, pictures(5, 30, 20, 4), 20, 0.5).args[0]
     report = node.execute(prompts.positive, prompts.negative, wan_vae, track).args[3]
     assert "33 frames, 64x48, 16 fps (2.06 s), 9 latent frames. Placement: snap." in report
-    assert "frame 0: first_image, whole latent 0" in report
-    assert "frame 9 -> 8: picture 9, latent 2, mask channel 3" in report
-    assert "frame 20: the image added at frame 20, latent 5, mask channel 3, strength 0.5, 30x20 scaled" in report
-    assert "alpha dropped" in report
+    assert "frame 0: first_image (whole latent 0)" in report
+    assert "frame 9, held on 8: picture 9 (latent 2, mask channel 3)" in report
+    assert "frame 20: added image, strength 0.5, 30x20 scaled and cropped to fill the video, alpha dropped" in report
+    assert "frame 32: last_image (latent 8, mask channel 3)" in report
     assert "No clip_vision" in report
 
 
@@ -143,7 +143,7 @@ def test_the_5b_model_gets_clean_latents_and_a_noise_mask(node, host, vae_5b, pr
     assert torch.equal(latent["samples"][:, :, [0, *unknown]], expected["samples"][:, :, [0, *unknown]])
     held = vae_5b.encode(pictures(23, 64, 32).expand(5, -1, -1, -1))[:, :, 1]
     assert torch.equal(latent["samples"][0, :, 3], held[0])
-    assert "frame 13 -> 9-12: picture 13, whole latent 3" in report
+    assert "frame 13, held on 9-12: picture 13 (whole latent 3)" in report
 
 
 def test_the_5b_model_keeps_its_keyframes_through_sampling(node, host, load_wan, vae_5b, prompts, pictures):

@@ -84,7 +84,7 @@ def test_the_workflow_runs_and_makes_a_video_of_the_asked_length(name, server, s
         anchor = Image.open(io.BytesIO(server.image(outputs["The anchor picture"]["images"][0])))
         assert anchor.size == (96, 64)
         assert "anchor 1: frame" in outputs["Report: anchor"]["text"][0]
-        assert ": anchor, latent" in report
+        assert ": anchor (latent" in report
     else:
-        assert "frame 12: the image added at frame 12, latent 3, mask channel 3" in report
+        assert "frame 12: added image" in report
         assert "clip_vision reads first_image and last_image." in report
