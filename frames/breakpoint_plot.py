@@ -71,7 +71,7 @@ def breakpoint_plot(
         words = f"{rank}: frame {frame}" if len(breaks) > 1 else f"frame {frame}"
         to_the_left = x_of(frame) > (left + right) / 2
         beside = x_of(frame) + (-10 if to_the_left else 10)
-        pen.text((beside, upper + 16), words, 22, BREAK, "rm" if to_the_left else "lm")
+        pen.text((beside, upper + 16 + (rank - 1) % 3 * 26), words, 22, BREAK, "rm" if to_the_left else "lm")
     _legend(pen, (left, lower + 92))
     _thumbnails(image, pen, anchors, breaks, length)
     reduced = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
@@ -120,8 +120,8 @@ def _thumbnails(image: Image.Image, pen: _Pen, anchors: Tensor, breaks: Sequence
         ratio = min(room[0] / picture.width, room[1] / picture.height)
         picture = picture.resize((max(1, int(picture.width * ratio)), max(1, int(picture.height * ratio))))
         top = upper + index * slot
-        words = f"anchor {index + 1}: " if len(breaks) > 1 else "anchor: "
-        pen.text((left, top), f"{words}reverse frame {length - 1 - frame}, goes to {frame}", 20, INK)
+        words = f"anchor {index + 1}" if len(breaks) > 1 else "anchor"
+        pen.text((left, top), f"{words}: reverse frame {length - 1 - frame}", 20, INK)
         image.paste(picture, (left * SCALE, int((top + 30) * SCALE)))
 
 

@@ -193,6 +193,16 @@ def test_a_missing_file_names_the_folder_the_file_and_its_public_name(lpips_fold
     assert LoadLPIPS.validate_inputs("present.safetensors") is True
 
 
+@pytest.mark.parametrize(("files", "default"), [([], "alexnet-owt-7be5be79.pth"), (["b.pth", "c.pth"], "b.pth")])
+def test_only_files_that_are_there_are_offered(lpips_folder, monkeypatch, files, default):
+    """With none the list is empty, so that the browser marks the node and shows the workflow's model link."""
+    from pack.nodes import anchors
+
+    monkeypatch.setattr(anchors, "backbone_files", lambda: files)
+    backbone = anchors.LoadLPIPS.define_schema().inputs[0]
+    assert (backbone.options, backbone.default) == (files, default)
+
+
 def test_a_changed_file_is_loaded_again(lpips_folder):
     from pack.nodes.anchors import LoadLPIPS
 
