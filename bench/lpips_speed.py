@@ -9,6 +9,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -24,37 +25,39 @@ def main(arguments: list[str]) -> int:
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()
-    from ..frames.lpips_host import BACKBONES, LPIPSMetric, random_network
-    from ..frames.perceptual_distance import to_lpips_range
-
     torch.set_num_threads(options.threads)
     frames = torch.rand(options.frames, options.size, options.size, 3, generator=torch.Generator().manual_seed(0))
     ideal = 2 * (options.frames - 1) / options.frames
-    print(
-        f"{options.frames} frames of {options.size}x{options.size}, {options.threads} thread(s), ideal {ideal:.2f}x\n"
-    )
+    size = f"{options.size}x{options.size}"
+    print(f"{options.frames} frames of {size}, {options.threads} thread(s), ideal {ideal:.2f}x\n")
     print(f"{'backbone':<16} {'how':<14} {'pairwise s':>11} {'once s':>9} {'ratio':>7} {'largest difference':>20}")
     for kind in options.backbones:
-        network = random_network(kind)
-        metric = LPIPSMetric(kind, network)
-        device = metric.device
-        images = to_lpips_range(frames).to(device)
-
-        def one_by_one(network=network, images=images) -> torch.Tensor:
-            return torch.cat([network(images[n, None], images[n + 1, None]).flatten() for n in range(len(images) - 1)])
-
-        def in_one_batch(network=network, images=images) -> torch.Tensor:
-            return network(images[:-1], images[1:]).flatten()
-
-        metric.adjacent(frames[:2])  # the network is on its device from here on
-        for how, pairwise, chunk in (("one at a time", one_by_one, 1), ("one batch", in_one_batch, len(frames))):
-            (slow, expected), (fast, found) = alternating(
-                options.repeats, pairwise, lambda metric=metric, chunk=chunk: metric.adjacent(frames, chunk)
-            )
-            difference = float((expected.cpu() - found).abs().max())
-            shown = BACKBONES[kind][0]
-            print(f"{shown:<16} {how:<14} {slow:>11.3f} {fast:>9.3f} {slow / fast:>6.2f}x {difference:>20.1e}")
+        compare(kind, frames, options.repeats)
     return 0
+
+
+def compare(kind: str, frames: torch.Tensor, repeats: int) -> None:
+    """Prints two rows for a backbone: one frame or pair at a time, and all in one batch."""
+    from ..frames.lpips_host import BACKBONES, LPIPSMetric, random_network
+    from ..frames.perceptual_distance import to_lpips_range
+
+    network = random_network(kind)
+    metric = LPIPSMetric(kind, network)
+    metric.adjacent(frames[:2])  # the network is on its device from here on
+    images = to_lpips_range(frames).to(metric.device)
+
+    def one_by_one() -> torch.Tensor:
+        return torch.cat([network(images[n, None], images[n + 1, None]).flatten() for n in range(len(images) - 1)])
+
+    def in_one_batch() -> torch.Tensor:
+        return network(images[:-1], images[1:]).flatten()
+
+    for how, pairwise, chunk in (("one at a time", one_by_one, 1), ("one batch", in_one_batch, len(frames))):
+        once = partial(metric.adjacent, frames, chunk)
+        (slow, expected), (fast, found) = alternating(repeats, pairwise, once)
+        difference = float((expected.cpu() - found).abs().max())
+        shown = BACKBONES[kind][0]
+        print(f"{shown:<16} {how:<14} {slow:>11.3f} {fast:>9.3f} {slow / fast:>6.2f}x {difference:>20.1e}")
 
 
 @torch.no_grad()
