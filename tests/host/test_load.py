@@ -4,25 +4,16 @@ import asyncio
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from pack.tests.contract import CONTRACT
 
-NODE_IDS = [
-    "InbetweenKeyframes",
-    "InbetweenAddKeyframe",
-    "InbetweenReverseKeyframes",
-    "InbetweenWanConditioning",
-    "InbetweenReverseCandidates",
-    "InbetweenSelectAnchors",
-    "InbetweenLoadLPIPS",
-    "InbetweenReversePrompt",
-]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_host_loads_the_pack_as_it_loads_any_other(host, monkeypatch):
     monkeypatch.setattr(host, "NODE_CLASS_MAPPINGS", dict(host.NODE_CLASS_MAPPINGS))
     assert asyncio.run(host.load_custom_node(str(ROOT)))
     found = [name for name in host.NODE_CLASS_MAPPINGS if name.startswith("Inbetween")]
-    assert found == NODE_IDS
+    assert found == list(CONTRACT)
 
 
 def test_the_models_folder_for_lpips_is_known(host):

@@ -1,19 +1,10 @@
 """What the server tells the browser of this pack."""
 
-NODE_IDS = {
-    "InbetweenKeyframes",
-    "InbetweenAddKeyframe",
-    "InbetweenReverseKeyframes",
-    "InbetweenWanConditioning",
-    "InbetweenReverseCandidates",
-    "InbetweenSelectAnchors",
-    "InbetweenLoadLPIPS",
-    "InbetweenReversePrompt",
-}
+from pack.tests.contract import CONTRACT
 
 
 def test_every_node_is_in_object_info(object_info):
-    assert {name for name in object_info if name.startswith("Inbetween")} == NODE_IDS
+    assert {name for name in object_info if name.startswith("Inbetween")} == set(CONTRACT)
 
 
 def test_the_backbones_in_models_are_offered(object_info):
