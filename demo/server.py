@@ -31,13 +31,12 @@ class PromptError(Exception):
 class Server:
     """ComfyUI in a process of its own, ended when the `with` block ends."""
 
-    def __init__(self, base: Path, output: Path | None = None, port: int = 0, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, base: Path, output: Path | None = None, port: int = 0) -> None:
         """base: a private folder for models/, input/, custom_nodes/. output: where results go, base/output if None."""
         self.base = base
         self.output = output or base / "output"
         self.log = base / "server.log"
         self.port = port or _free_port()
-        self._arguments = arguments
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Server:
@@ -64,7 +63,6 @@ class Server:
             *(sys.executable, str(host / "main.py"), "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)),
             *("--base-directory", str(self.base), "--output-directory", str(self.output)),
             *("--database-url", "sqlite:///:memory:", "--disable-api-nodes"),
-            *self._arguments,
         ]
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.base)
@@ -111,11 +109,7 @@ class Server:
             raise PromptError(error.read().decode()) from None
         return json.loads(text) if text else None
 
-    def queue(self, graph: dict[str, Any]) -> str:
-        """Queues an API-format graph and returns its prompt id."""
-        return self.post("/prompt", {"prompt": graph})["prompt_id"]
-
-    def wait(self, prompt_id: str, timeout: float = 600, watch: Callable[[], None] | None = None) -> dict[str, Any]:
+    def wait(self, prompt_id: str, timeout: float = 600) -> dict[str, Any]:
         """The history entry of a finished prompt: outputs per node id, and messages.
 
         Raises:
@@ -130,8 +124,6 @@ class Server:
                 raise PromptError(_failure(entry))
             if self._process is not None and self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log_tail()}")
-            if watch:
-                watch()
             time.sleep(0.1)
         raise TimeoutError(f"prompt {prompt_id} was not done after {timeout:.0f} s:\n{self.log_tail()}")
 

@@ -1,4 +1,4 @@
-"""From reverse candidates to anchors on the keyframe track. Pure torch.
+"""From reverse candidates to anchors on the keyframe track.
 
 Source: Anchor Frame Bridging (ICLR 2026, OpenReview isNjWnVsUR), Design 2. Symbols: see breakpoint.py.
 Differences from the paper: it leaves open which video is scored. With a forward video that one is; without, the reverse
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .breakpoint import breakpoints, continuity, fixed_breakpoint, mirrored, open_frames
 from .breakpoint_plot import breakpoint_plot
-from .keyframe_track import Keyframe, KeyframeTrack
+from .keyframe_track import Keyframe, KeyframeTrack, colour_frames
 from .perceptual_distance import PerceptualMetric
 
 SCORE_ON = ("auto", "forward", "reverse", "fixed")
@@ -57,30 +57,35 @@ def select_anchors(
     """
     if track.length < 3:
         raise ValueError(f"keyframes has a length of {track.length}: an anchor needs at least 3 frames.")
-    _check_frames("candidates", candidates, track.length)
-    if forward is not None:
-        _check_frames("forward", forward, track.length)
+    if score_on not in SCORE_ON:
+        raise ValueError(f"score_on must be one of {', '.join(SCORE_ON)}, got {score_on!r}.")
     if score_on == "forward" and forward is None:
         raise ValueError("score_on is 'forward' but forward is not connected: connect a forward video, or use 'auto'.")
     if score_on == "fixed" and count != 1:
         raise ValueError(f"score_on 'fixed' places 1 anchor, at fixed_alpha, but count is {count}: set count to 1.")
+    candidates, change = _checked_frames("candidates", candidates, track.length)
+    changes = [change]
+    scored, on_forward = candidates, forward is not None and score_on != "reverse"
+    if on_forward:
+        scored, change = _checked_frames("forward", forward, track.length)
+        changes.append(change)
     taken = [item.frame for item in track.keyframes]
-    on_forward = forward is not None and score_on in ("auto", "forward", "fixed")
     searched = open_frames(track.length, margin, taken) if score_on != "fixed" else list(range(1, track.length - 1))
-    quality = continuity(metric.adjacent(forward if on_forward else candidates))
+    quality = continuity(metric.adjacent(scored))
     if score_on == "fixed":
         frames = [fixed_breakpoint(track.length, fixed_alpha, taken)]
     else:
         frames = breakpoints(quality, count, margin, taken)
 
-    anchors = torch.cat([candidates[mirrored(n, track.length)][None, ..., :3] for n in frames])
+    anchors = torch.stack([candidates[mirrored(n, track.length)] for n in frames])
     extended = track
     for rank, (frame, anchor) in enumerate(zip(frames, anchors, strict=True), start=1):
         name = "anchor" if count == 1 else f"anchor {rank}"
-        extended = extended.with_keyframe(Keyframe(frame, anchor[None].float(), 1.0, name))
+        extended = extended.with_keyframe(Keyframe(frame, anchor[None], 1.0, name))
     measured = "forward video" if on_forward else "reverse candidates"
     how = f"fixed at {fixed_alpha:g}" if score_on == "fixed" else f"worst continuity of the {measured}"
-    title = f"Breakpoint{'s' if count > 1 else ''}: frame {', '.join(map(str, frames))} of {track.length}"
+    named = ", ".join(map(str, frames[:6])) + (" ..." if count > 6 else "")
+    title = f"Breakpoint{'s' if count > 1 else ''}: frame {named} of {track.length}"
     plot = breakpoint_plot(quality, frames, anchors, taken, searched, title, f"{metric.name} on the {measured}")
     return AnchorSelection(
         extended,
@@ -88,12 +93,15 @@ def select_anchors(
         tuple(frames),
         frames[0] / (track.length - 1),
         plot,
-        _report(quality, frames, track.length, metric.name, measured, how, margin),
+        "\n".join([_report(quality, frames, track.length, metric.name, measured, how, margin), *filter(None, changes)]),
     )
 
 
-def _check_frames(name: str, frames: Tensor, length: int) -> None:
-    """Raises ValueError if a video does not have the track's length or has values that are not numbers."""
+def _checked_frames(name: str, frames: Tensor, length: int) -> tuple[Tensor, str]:
+    """A video as [N,H,W,3] float32 and a sentence on what was changed.
+
+    Raises ValueError if it does not have the track's length or has values that are not numbers.
+    """
     if len(frames) != length:
         raise ValueError(
             f"{name} has {len(frames)} frames, keyframes has a length of {length}: make both with the same length "
@@ -106,6 +114,8 @@ def _check_frames(name: str, frames: Tensor, length: int) -> None:
             f"{name} has pixels that are not numbers (NaN or infinite) in frame {shown} of {length}: the model or VAE "
             f"overflowed. Run it in a wider number format (fp32 or bf16 VAE), or lower cfg."
         )
+    colour, change = colour_frames(frames, name)
+    return colour, f"{name}: {change}." if change else ""
 
 
 def _report(quality: Tensor, frames: list[int], length: int, metric: str, measured: str, how: str, margin: int) -> str:

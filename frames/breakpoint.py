@@ -15,6 +15,7 @@ always wins; several anchors are chosen greedily with a least distance of N/(2 c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -45,9 +46,9 @@ def open_frames(length: int, margin: int, keyframes: Sequence[int] = ()) -> list
     if not found:
         ends = sorted(fences)
         widest = max(((b - a) // 2 for a, b in pairwise(ends)), default=0)
-        remedy = f"use a margin of at most {widest}" if widest >= 1 else "the keyframes leave no frame between them"
+        remedy = f"use a margin of at most {widest}" if widest >= 1 else "there is no frame between them"
         raise ValueError(
-            f"margin {margin} leaves no frame for an anchor in a video of {length} frames with keyframes at "
+            f"margin {margin} leaves no frame for an anchor in a video of {length} frames between the fixed frames "
             f"{', '.join(map(str, ends))}: {remedy}."
         )
     return found
@@ -66,17 +67,23 @@ def breakpoints(quality: Tensor, count: int = 1, margin: int = 8, keyframes: Seq
     Raises:
         ValueError: no frame is left, for the first or for a later anchor.
     """
-    length = len(quality) + 2
-    left = open_frames(length, margin, keyframes)
-    spacing = length / (2 * count)
+    candidates = open_frames(len(quality) + 2, margin, keyframes)
+    found = _spaced_worst(quality, candidates, count)
+    if len(found) < count:
+        fits = next(n for n in range(count - 1, 0, -1) if len(_spaced_worst(quality, candidates, n)) == n)
+        raise ValueError(
+            f"count {count} does not fit into {len(quality) + 2} frames with margin {margin} and "
+            f"{(len(quality) + 2) / (2 * count):g} frames between anchors: use count {fits} or a smaller margin."
+        )
+    return found
+
+
+def _spaced_worst(quality: Tensor, left: list[int], count: int) -> list[int]:
+    """Up to `count` frames out of `left`, worst first, N/(2 count) apart; fewer where no more fit."""
+    spacing = (len(quality) + 2) / (2 * count)
     found: list[int] = []
-    while len(found) < count:
-        if not left:
-            raise ValueError(
-                f"count {count} does not fit: {len(found)} anchors fit into {length} frames with margin {margin} and "
-                f"{spacing:g} frames between anchors. Use count {len(found)} or a smaller margin."
-            )
-        worst = left[int(torch.argmin(torch.stack([quality[n - 1] for n in left])))]
+    while left and len(found) < count:
+        worst = left[int(torch.argmin(quality[[n - 1 for n in left]]))]
         found.append(worst)
         left = [n for n in left if abs(n - worst) >= spacing]
     return found
@@ -92,7 +99,7 @@ def fixed_breakpoint(length: int, alpha: float, keyframes: Sequence[int] = ()) -
     if not 1 <= frame <= length - 2:
         raise ValueError(
             f"fixed_alpha {alpha:g} puts the anchor on frame {frame}, an end of the video: "
-            f"use {1 / (length - 1):.3g} to {(length - 2) / (length - 1):.3g}."
+            f"use {math.ceil(1e4 / (length - 1)) / 1e4:g} to {math.floor(1e4 * (length - 2) / (length - 1)) / 1e4:g}."
         )
     if frame in keyframes:
         raise ValueError(f"fixed_alpha {alpha:g} puts the anchor on frame {frame}, which already holds a keyframe.")

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 WIDTH, HEIGHT = 1200, 600
+MOST_THUMBNAILS = 4
 SCALE = 2  # drawn twice as large and reduced, so that lines are smooth
 PAPER, INK, FAINT, SHADE = (250, 250, 248), (34, 34, 40), (150, 150, 156), (232, 232, 228)
 CURVE, BREAK, KEY = (28, 98, 168), (208, 60, 44), (64, 138, 84)
@@ -68,10 +69,10 @@ def breakpoint_plot(
     for rank, frame in enumerate(breaks, start=1):
         pen.line([(x_of(frame), upper), (x_of(frame), lower)], BREAK, 2)
         pen.dot((x_of(frame), y_of(change[frame - 1])), 6, BREAK)
-        words = f"{rank}: frame {frame}" if len(breaks) > 1 else f"frame {frame}"
+        words = f"{rank}" if len(breaks) > 1 else f"frame {frame}"
         to_the_left = x_of(frame) > (left + right) / 2
-        beside = x_of(frame) + (-10 if to_the_left else 10)
-        pen.text((beside, upper + 16 + (rank - 1) % 3 * 26), words, 22, BREAK, "rm" if to_the_left else "lm")
+        beside = x_of(frame) + (-8 if to_the_left else 8)
+        pen.text((beside, upper + 16), words, 22, BREAK, "rm" if to_the_left else "lm")
     _legend(pen, (left, lower + 92))
     _thumbnails(image, pen, anchors, breaks, length)
     reduced = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
@@ -113,8 +114,11 @@ def _legend(pen: _Pen, at: tuple[float, float]) -> None:
 
 def _thumbnails(image: Image.Image, pen: _Pen, anchors: Tensor, breaks: Sequence[int], length: int) -> None:
     left, upper, right, lower = COLUMN
-    slot = (lower - upper) / max(len(breaks), 1)
-    for index, (frame, anchor) in enumerate(zip(breaks, anchors, strict=True)):
+    shown = min(len(breaks), MOST_THUMBNAILS)
+    slot = (lower - upper) / shown
+    if len(breaks) > shown:
+        pen.text((left, lower + 6), f"and {len(breaks) - shown} more", 20, FAINT)
+    for index, (frame, anchor) in enumerate(zip(breaks[:shown], anchors, strict=False)):
         picture = Image.fromarray((anchor.clamp(0, 1) * 255).round().byte().cpu().numpy())
         room = ((right - left) * SCALE, int((slot - 34) * SCALE))
         ratio = min(room[0] / picture.width, room[1] / picture.height)
@@ -138,6 +142,7 @@ def _runs(frames: Sequence[int]) -> list[tuple[int, int]]:
 
 def _frame_ticks(length: int) -> list[int]:
     """About eight round frame numbers and the last one."""
-    step = next(s for s in (1, 2, 4, 5, 8, 10, 16, 20, 32, 40, 50, 100, 200, 500, 1000) if (length - 1) / s <= 10)
+    steps = (factor * 10**power for power in range(9) for factor in (1, 2, 4, 5, 8))
+    step = next(step for step in steps if (length - 1) / step <= 10)
     ticks = [n for n in range(0, length, step) if length - 1 - n >= step / 2]
     return [*ticks, length - 1]

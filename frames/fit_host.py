@@ -24,6 +24,11 @@ def fitted_picture(keyframe: Keyframe, track: KeyframeTrack) -> Tensor:
     return comfy.utils.common_upscale(picture, track.width, track.height, "bilinear", crop).movedim(1, -1)
 
 
+def fitted_pictures(track: KeyframeTrack) -> Tensor:
+    """All keyframes of a track in order of time, [K,H,W,3] at the track's size; the track is not empty."""
+    return torch.cat([fitted_picture(item, track) for item in track.keyframes])
+
+
 def _padded(picture: Tensor, width: int, height: int) -> Tensor:
     """[1,3,H,W] scaled to fit inside width x height, centred on black."""
     rows, columns = picture.shape[-2:]

@@ -17,9 +17,8 @@ def placement_report(
         track, placed: the keyframes and where each one landed, in the same order.
         layout: the model layout in words. placement: the mode's name. notes: further sentences.
     """
-    seconds = track.length / track.fps if track.fps > 0 else 0.0
     lines = [
-        f"{layout}: {track.length} frames, {track.width}x{track.height}, {track.fps:g} fps ({seconds:.2f} s), "
+        f"{layout}: {track.length} frames, {track.width}x{track.height}, {track.fps:g} fps ({track.seconds:.2f} s), "
         f"{latent_frame_count(track.length)} latent frames. Placement: {placement}."
     ]
     for keyframe, item in zip(track.keyframes, placed, strict=True):

@@ -47,12 +47,19 @@ class KeyframeTrack:
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError(f"length must be at least 1 frame, got {self.length}.")
+        if not self.fps > 0:
+            raise ValueError(f"fps must be above 0, got {self.fps:g}.")
         if self.fit not in FITS:
             raise ValueError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}.")
 
     def at(self, frame: int) -> Keyframe | None:
         """The keyframe on a frame (0 to length-1), or None."""
         return next((keyframe for keyframe in self.keyframes if keyframe.frame == frame), None)
+
+    @property
+    def seconds(self) -> float:
+        """Duration, length / fps."""
+        return self.length / self.fps
 
     @property
     def first(self) -> Keyframe | None:
@@ -120,13 +127,24 @@ def single_picture(image: Tensor, source: str) -> tuple[Tensor, str]:
             f"{source} is a batch of {image.shape[0]} images, a keyframe is exactly 1: "
             f"pick one with 'ImageFromBatch' (length 1)."
         )
-    channels = image.shape[-1]
-    if channels not in (1, 3, 4):
-        raise ValueError(f"{source} has {channels} channels; a keyframe has 1 (grey), 3 (RGB) or 4 (RGBA).")
+    colour, change = colour_frames(image, source)
     if not torch.isfinite(image).all():
         raise ValueError(f"{source} has pixels that are not numbers (NaN or infinite); load or make it again.")
+    return colour, change
+
+
+def colour_frames(images: Tensor, source: str) -> tuple[Tensor, str]:
+    """Pictures [B,H,W,3] in float32 and a note of what was changed ("" if nothing): grey repeated, alpha dropped.
+
+    Args:
+        images: [B,H,W,C] in 0..1, C of 1, 3 or 4.
+        source: the node's input, named in errors.
+    Raises:
+        ValueError: another number of channels.
+    """
+    channels = images.shape[-1]
+    if channels not in (1, 3, 4):
+        raise ValueError(f"{source} has {channels} channels; pictures have 1 (grey), 3 (RGB) or 4 (RGBA).")
     if channels == 1:
-        return image.expand(-1, -1, -1, 3).float(), "grey, repeated to RGB"
-    if channels == 4:
-        return image[..., :3].float(), "alpha dropped"
-    return image.float(), ""
+        return images.expand(-1, -1, -1, 3).float(), "grey, repeated to RGB"
+    return images[..., :3].float(), "alpha dropped" if channels == 4 else ""

@@ -32,18 +32,22 @@ MOST_FRAMES_AT_ONCE = 16
 # backbone: (shown name, torchvision's public file, a weight that only it has and its shape, activation bytes per pixel)
 BACKBONES = {
     "alex": ("AlexNet", "alexnet-owt-7be5be79.pth", "features.10.weight", (256, 256, 3, 3), 200),
-    "squeeze": ("SqueezeNet 1.1", "squeezenet1_1-b8a52dc0.pth", "features.12.expand3x3.weight", (256, 64, 3, 3), 400),
+    "squeeze": ("SqueezeNet 1.1", "squeezenet1_1-b8a52dc0.pth", "features.12.expand3x3.weight", (256, 64, 3, 3), 500),
     "vgg": ("VGG16", "vgg16-397923af.pth", "features.28.weight", (512, 512, 3, 3), 2500),
 }
 
 
 def register_folder() -> None:
-    """Makes models/lpips known to the host, beside any folder the user named in extra_model_paths.yaml."""
+    """Makes models/lpips known to the host, beside any folder the user named in extra_model_paths.yaml.
+
+    Again and again does no harm, so whoever asks for files may call it first.
+    """
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
 
 
 def backbone_files() -> list[str]:
     """Names of the weight files in models/lpips."""
+    register_folder()
     endings = (".safetensors", ".pth", ".pt")
     return [name for name in folder_paths.get_filename_list(FOLDER) if name.lower().endswith(endings)]
 
@@ -54,6 +58,7 @@ def backbone_path(name: str) -> str:
     Raises:
         ValueError: it is not there; the sentence says what to put where.
     """
+    register_folder()
     path = folder_paths.get_full_path(FOLDER, name)
     if path is None:
         folders = folder_paths.get_folder_paths(FOLDER)
@@ -75,7 +80,11 @@ def load_lpips(name: str) -> LPIPSMetric:
     try:
         weights = comfy.utils.load_torch_file(path, safe_load=True)
     except Exception as error:  # every reader fails in its own way; the artist needs one sentence
-        raise ValueError(f"backbone {name!r} cannot be read ({error}): the file is damaged, get it again.") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
+        raise ValueError(
+            f"backbone {name!r} cannot be read as a plain weights file ({reason[:120]}): it is damaged, a web page, or "
+            f"holds more than weights. Get torchvision's file again."
+        ) from error
     kind = _backbone_kind(weights, name)
     return LPIPSMetric(kind, _network(kind, weights, name))
 
@@ -118,6 +127,8 @@ def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Modul
     except RuntimeError as error:
         shown = BACKBONES[kind][0]
         raise ValueError(f"backbone {name!r} has weights of another shape than {shown}'s: {error}") from error
+    if not all(torch.isfinite(value).all() for value in network.net.state_dict().values()):
+        raise ValueError(f"backbone {name!r} has weights that are not numbers (NaN or infinite): get it again.")
     return network
 
 
@@ -135,8 +146,8 @@ class LPIPSMetric:
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
-        return self._patcher.load_device
+        """Where the network is: the host's device, or the CPU where the host keeps all weights there (--novram)."""
+        return next(self._patcher.model.parameters()).device
 
     @torch.no_grad()
     def adjacent(self, frames: Tensor, chunk: int = 0) -> Tensor:
@@ -158,7 +169,10 @@ class LPIPSMetric:
             )
         per_frame = self._bytes_per_pixel * frames.shape[1] * frames.shape[2]
         most = min(len(frames), MOST_FRAMES_AT_ONCE)
-        comfy.model_management.load_models_gpu([self._patcher], memory_required=per_frame * (chunk or most))
+        # whole or not at all: the host streams parts of its own layers only, and these are torch's
+        comfy.model_management.load_models_gpu(
+            [self._patcher], memory_required=per_frame * (chunk or 1), force_full_load=True
+        )
         if not chunk:
             chunk = max(1, min(most, int(comfy.model_management.get_free_memory(self.device) * 0.7 / per_frame)))
         while True:
@@ -167,8 +181,8 @@ class LPIPSMetric:
             except comfy.model_management.OOM_EXCEPTION:
                 if chunk == 1:
                     raise
-                comfy.model_management.soft_empty_cache()
-                chunk //= 2
+            comfy.model_management.soft_empty_cache()
+            chunk //= 2
 
     def _adjacent(self, frames: Tensor, chunk: int) -> Tensor:
         import lpips

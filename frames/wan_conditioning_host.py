@@ -14,7 +14,6 @@ from typing import Any
 
 import comfy.clip_vision  # the Output class that carries image tokens in a conditioning
 import comfy.latent_formats  # Wan22: what an unknown latent of the 5B model looks like
-import comfy.model_base  # to tell a Wan model from another
 import comfy.model_management
 import node_helpers  # conditioning_set_values, the host's own way to write into a conditioning
 import torch
@@ -31,8 +30,7 @@ from .wan_layout import (
     latent_frame_count,
     place_keyframes,
 )
-
-CLIP_TOKENS_PER_PICTURE = 257
+from .wan_model_host import check_wan_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ def wan_conditioning(
     """
     channels = _wan_latent_channels(vae)
     if model is not None:
-        _check_model(model, channels, clip_vision)
+        check_wan_model(model, channels, clip_vision is not None)
     if not track.keyframes:
         raise ValueError("keyframes is empty: connect first_image or last_image, or add a keyframe.")
     compression = vae.spacial_compression_encode()
@@ -116,32 +114,6 @@ def _wan_latent_channels(vae: Any) -> int:
             f"(Wan 2.1 and Wan 2.2 14B) or wan2.2_vae (Wan 2.2 5B)."
         )
     return channels
-
-
-def _check_model(model: Any, channels: int, clip_vision: Any | None) -> None:
-    """Raises ValueError if the model is not a Wan that these keyframes, this VAE and clip_vision can serve."""
-    if not isinstance(model.model, comfy.model_base.WAN21):
-        raise ValueError(
-            f"model is {type(model.model).__name__}, not Wan: connect Wan 2.1 I2V, Wan 2.1 FLF2V, Wan 2.2 14B I2V or "
-            f"Wan 2.2 5B."
-        )
-    unet = model.model.model_config.unet_config
-    wanted = model.model.latent_format.latent_channels
-    if wanted != channels:
-        needed = "wan2.2_vae" if wanted == 48 else "wan_2.1_vae"
-        raise ValueError(f"vae has {channels} latent channels, this model needs {wanted}: load {needed}.")
-    condition_channels = unet["in_dim"] - wanted
-    if condition_channels != (0 if channels == 48 else 20):
-        raise ValueError(
-            f"this Wan model takes {condition_channels} condition channels, keyframes need "
-            f"{0 if channels == 48 else 20}: use an I2V or FLF2V checkpoint (a T2V or VACE model cannot hold keyframes "
-            f"this way)."
-        )
-    if unet.get("model_type") == "i2v" and clip_vision is None:
-        raise ValueError(
-            "clip_vision is missing: Wan 2.1 I2V and FLF2V read the end keyframes through it. Add 'Load CLIP Vision' "
-            "with clip_vision_h.safetensors."
-        )
 
 
 def _image_tokens(clip_vision: Any | None, track: KeyframeTrack) -> tuple[Any | None, str]:

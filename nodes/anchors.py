@@ -9,6 +9,7 @@ from ..frames.keyframe_track import KeyframeTrack
 from ..frames.lpips_host import backbone_files, backbone_path, load_lpips
 from ..frames.perceptual_distance import PerceptualMetric
 from ..frames.structural_similarity import SSIMMetric
+from ..frames.wan_model_host import check_wan_guider
 from ..frames.watch_host import watch_frames
 from ..samplers.candidates_host import sample_candidates
 from .sockets import KeyframesSocket, MetricSocket
@@ -71,6 +72,7 @@ class ReverseCandidates(io.ComfyNode):
         stop_step: int = 15,
         stop_sigma: float = 0.0,
     ) -> io.NodeOutput:
+        check_wan_guider(guider)
         made = sample_candidates(noise, guider, sampler, sigmas, latent_image, vae, stop_step, stop_sigma)
         return io.NodeOutput(made.frames, made.latent, made.report)
 
@@ -187,7 +189,9 @@ class LoadLPIPS(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, backbone: str = "") -> bool | str:
+    def validate_inputs(cls, backbone: str | None = None) -> bool | str:
+        if backbone is None:
+            return True  # linked: its value is known when the graph runs
         try:
             backbone_path(backbone)
         except ValueError as error:
@@ -195,7 +199,9 @@ class LoadLPIPS(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, backbone: str = "") -> str:
+    def fingerprint_inputs(cls, backbone: str | None = None) -> str:
+        if backbone is None:
+            return ""
         status = os.stat(backbone_path(backbone))
         return f"{backbone}:{status.st_size}:{status.st_mtime_ns}"
 

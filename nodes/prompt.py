@@ -1,9 +1,8 @@
 """Nodes that prepare prompts."""
 
-import torch
 from comfy_api.latest import io
 
-from ..frames.fit_host import fitted_picture
+from ..frames.fit_host import fitted_pictures
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.reverse_prompt import reverse_instruction
 from .sockets import KeyframesSocket
@@ -37,7 +36,6 @@ class ReversePrompt(io.ComfyNode):
     def execute(cls, keyframes: KeyframeTrack, prompt: str = "") -> io.NodeOutput:
         if not keyframes.keyframes:
             raise ValueError("keyframes is empty: connect first_image or last_image, or add a keyframe.")
-        backwards = keyframes.reversed()
-        images = torch.cat([fitted_picture(item, backwards) for item in backwards.keyframes])
-        instruction = reverse_instruction(len(images), keyframes.length / keyframes.fps, prompt)
+        images = fitted_pictures(keyframes.reversed())
+        instruction = reverse_instruction(len(images), keyframes.seconds, prompt)
         return io.NodeOutput(instruction, images)

@@ -57,7 +57,7 @@ def sample_candidates(
     _check_channels(patcher, samples, vae)
     start = {**latent_image, "samples": samples}
     found: dict[str, Tensor] = {}
-    guider.sample(
+    sampled = guider.sample(
         noise.generate_noise(start),
         samples,
         sampler,
@@ -67,7 +67,9 @@ def sample_candidates(
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=noise.seed,
     )
-    estimate = patcher.model.process_latent_out(found["x0"].cpu())
+    # a sampler that never calls back has no estimate; like the host, take what it returned
+    device = comfy.model_management.intermediate_device()
+    estimate = patcher.model.process_latent_out(found["x0"].cpu()) if "x0" in found else sampled.to(device)
     comfy.model_management.throw_exception_if_processing_interrupted()
     frames = vae.decode(estimate)
     frames = frames.reshape(-1, *frames.shape[-3:])  # [B,N,H,W,3] -> [B*N,H,W,3]

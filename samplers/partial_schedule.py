@@ -36,5 +36,8 @@ def steps_until(sigmas: Tensor, stop_step: int, stop_sigma: float) -> int:
             )
         return next(k for k in range(1, steps + 1) if float(sigmas[k]) <= stop_sigma)
     if not 0 <= stop_step <= steps:
-        raise ValueError(f"stop_step {stop_step} is above the {steps} steps of sigmas: use 1 to {steps}, or 0 for all.")
+        raise ValueError(
+            f"stop_step {stop_step} is {'above' if stop_step > 0 else 'outside'} the {steps} steps of sigmas: use 1 to "
+            f"{steps}, or 0 for all."
+        )
     return stop_step or steps

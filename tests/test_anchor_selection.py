@@ -101,9 +101,69 @@ def test_a_video_that_does_not_change_has_a_breakpoint_all_the_same():
     assert "the median is 0" in found.report
 
 
-def test_alpha_in_the_candidates_is_not_carried_on():
-    candidates = torch.cat([video(13), torch.ones(LENGTH, 8, 8, 1)], dim=-1)
-    assert select_anchors(track(), candidates, Brightness()).anchors.shape[-1] == 3
+@pytest.mark.parametrize("which", ["candidates", "forward"])
+def test_alpha_and_grey_are_made_rgb_before_measuring_and_said(which):
+    seen = []
+
+    class Spy(Brightness):
+        def adjacent(self, frames):
+            seen.append(frames.shape[-1])
+            return super().adjacent(frames)
+
+    with_alpha = torch.cat([video(13), torch.ones(LENGTH, 8, 8, 1)], dim=-1)
+    grey = video(13)[..., 1:2]
+    for frames, note in ((with_alpha, "alpha dropped"), (grey, "grey, repeated to RGB")):
+        arguments = {"candidates": video(13), which: frames}
+        found = select_anchors(track(), metric=Spy(), **arguments)
+        assert found.anchors.shape[-1] == 3
+        assert found.frames == (13,)
+        assert f"{which}: {note}." in found.report
+    assert seen == [3, 3]
+
+
+def test_anchors_are_fixed_and_float32_whatever_the_candidates_are():
+    found = select_anchors(track(), video(13).half(), Brightness())
+    assert found.anchors.dtype == torch.float32
+    assert found.track.at(13).strength == 1.0
+
+
+def test_a_forward_video_that_is_not_measured_is_not_checked():
+    found = select_anchors(track(), video(13), Brightness(), forward=video(5, 29), score_on="reverse")
+    assert found.frames == (13,)
+
+
+def test_the_plot_shows_the_curve_the_breakpoint_and_the_anchor():
+    from pack.frames.breakpoint_plot import BREAK, CHART, COLUMN, CURVE, KEY
+
+    steps = torch.linspace(0.1, 0.3, LENGTH) * torch.tensor([1, -1]).repeat(17)[:LENGTH]
+    candidates = (0.5 + steps)[:, None, None, None].repeat(1, 8, 8, 3)  # a change that rises from left to right
+    candidates[19] = torch.tensor([1.0, 0.0, 1.0])  # the anchor: magenta, which nothing else in the plot is
+    found = select_anchors(track(), candidates, Brightness(), score_on="fixed", fixed_alpha=13 / 32)
+    plot = (found.plot[0] * 255).round()
+
+    def columns_of(colour):
+        return (plot - torch.tensor(colour)).abs().sum(-1).lt(60).any(dim=0).nonzero().flatten().tolist()
+
+    left, _, right, _ = CHART
+    assert len([x for x in columns_of(CURVE) if left < x < right]) > 0.8 * (right - left)
+    at = round(left + (right - left) * 13 / 32)
+    assert any(abs(x - at) <= 2 for x in columns_of(BREAK))
+    assert any(abs(x - left) <= 2 for x in columns_of(KEY))
+    assert len(columns_of((255, 0, 255))) > 0.5 * (COLUMN[2] - COLUMN[0])
+
+
+@pytest.mark.parametrize("count", [5, 12])
+def test_many_anchors_still_make_a_plot(count):
+    found = select_anchors(track(), video(13), Brightness(), count=count, margin=1)
+    assert len(found.frames) == count
+    assert found.plot.shape == (1, 600, 1200, 3)
+
+
+def test_a_very_long_video_has_ticks():
+    from pack.frames.breakpoint_plot import _frame_ticks
+
+    for length in (3, 81, 16385, 100001):
+        assert 2 <= len(_frame_ticks(length)) <= 12
 
 
 @pytest.mark.parametrize(
@@ -111,6 +171,7 @@ def test_alpha_in_the_candidates_is_not_carried_on():
     [
         ({"candidates": video(5, 29)}, "candidates has 29 frames, keyframes has a length of 33"),
         ({"forward": video(5, 29)}, "forward has 29 frames, keyframes has a length of 33"),
+        ({"score_on": "frward"}, "score_on must be one of auto, forward, reverse, fixed, got 'frward'"),
         ({"score_on": "forward"}, "score_on is 'forward' but forward is not connected"),
         ({"score_on": "fixed", "count": 2}, "places 1 anchor, at fixed_alpha, but count is 2"),
         ({"margin": 17}, "margin 17 leaves no frame"),

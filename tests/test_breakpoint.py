@@ -53,8 +53,8 @@ def test_three_frames_have_one_place():
     ("length", "margin", "taken", "message"),
     [
         (33, 17, [], "margin 17 leaves no frame for an anchor in a video of 33 frames .*: use a margin of at most 16"),
-        (33, 9, [16], "keyframes at 0, 16, 32: use a margin of at most 8"),
-        (3, 0, [1], "the keyframes leave no frame between them"),
+        (33, 9, [16], "between the fixed frames 0, 16, 32: use a margin of at most 8"),
+        (3, 0, [1], "there is no frame between them"),
     ],
 )
 def test_a_margin_that_leaves_nothing_names_the_largest_legal_one(length, margin, taken, message):
@@ -67,14 +67,40 @@ def test_the_largest_margin_named_is_legal():
     assert open_frames(33, 8, [16]) == [8, 24]
 
 
-def test_too_many_anchors_name_how_many_fit():
-    with pytest.raises(ValueError, match=r"count 16 does not fit: \d+ anchors fit into 33 frames with margin 8"):
-        breakpoints(torch.zeros(31), 16, 8)
+def test_anchors_keep_half_of_an_even_share_between_them():
+    """Five bad frames in a row: the second anchor is not the next of them but one at least N/(2 count) away."""
+    quality = torch.zeros(31)
+    quality[11:16] = torch.tensor([-1.0, -0.9, -0.8, -0.7, -0.6])  # frames 12 to 16
+    quality[20] = -0.5  # frame 21, nine frames on
+    assert breakpoints(quality, 2, 4) == [12, 21]
+    assert breakpoints(quality, 3, 4)[:2] == [12, 21]
+    quality[17] = -0.55  # frame 18, six frames on: within 33/4, beyond 33/6
+    assert breakpoints(quality, 2, 4) == [12, 21]
+    assert breakpoints(quality, 3, 4)[:2] == [12, 18]
+
+
+@pytest.mark.parametrize(("length", "margin", "count"), [(33, 8, 16), (13, 4, 3), (17, 6, 2), (9, 3, 8)])
+def test_too_many_anchors_name_a_count_that_fits(length, margin, count):
+    generator = torch.Generator().manual_seed(length)
+    quality = -torch.rand(length - 2, generator=generator)
+    with pytest.raises(
+        ValueError, match=f"count {count} does not fit into {length} frames with margin {margin}"
+    ) as error:
+        breakpoints(quality, count, margin)
+    named = int(str(error.value).split("use count ")[1].split()[0])
+    assert len(breakpoints(quality, named, margin)) == named
+    with pytest.raises(ValueError, match="does not fit"):
+        breakpoints(quality, named + 1, margin)
 
 
 def test_a_fixed_anchor_sits_at_its_share_of_the_video():
     assert fixed_breakpoint(81, 0.75) == 60
     with pytest.raises(ValueError, match="fixed_alpha 1 puts the anchor on frame 80, an end of the video"):
         fixed_breakpoint(81, 1.0)
+    for length in (33, 81, 2001):
+        with pytest.raises(ValueError, match="use ") as error:
+            fixed_breakpoint(length, 1.0)
+        low, high = (float(number) for number in str(error.value).rstrip(".").split("use ")[1].split(" to "))
+        assert 1 <= fixed_breakpoint(length, low) < fixed_breakpoint(length, high) <= length - 2
     with pytest.raises(ValueError, match="frame 60, which already holds a keyframe"):
         fixed_breakpoint(81, 0.75, [0, 60, 80])

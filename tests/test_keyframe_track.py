@@ -44,6 +44,13 @@ def test_reversal_mirrors_every_frame_and_is_its_own_inverse():
     assert [item.frame for item in backwards.reversed().keyframes] == [0, 5, 32]
 
 
+def test_reversal_keeps_strength_source_and_picture():
+    made = KeyframeTrack(64, 48, 33).with_keyframe(Keyframe(5, picture(0.2), 0.25, "mine", "alpha dropped"))
+    back = made.reversed().keyframes[0]
+    assert (back.frame, back.strength, back.source, back.change) == (27, 0.25, "mine", "alpha dropped")
+    assert back.image is made.keyframes[0].image
+
+
 def test_one_frame_has_a_first_and_no_last_keyframe():
     made = track(1, 0)
     assert made.first is not None
@@ -72,6 +79,8 @@ def test_strength_outside_zero_to_one_is_refused(strength):
 def test_length_and_fit_are_checked():
     with pytest.raises(ValueError, match="at least 1 frame, got 0"):
         KeyframeTrack(64, 48, 0)
+    with pytest.raises(ValueError, match="fps must be above 0, got 0"):
+        KeyframeTrack(64, 48, 33, fps=0)
     with pytest.raises(ValueError, match="crop, pad, stretch, got 'zoom'"):
         KeyframeTrack(64, 48, 33, fit="zoom")
 

@@ -65,30 +65,15 @@ def clip_vision(host, tmp_path_factory):
     return model
 
 
-class FakeVideoVAE:
-    """Stands for the Wan 2.2 VAE (705 M parameters, too large for a test): means over 4x16x16 blocks, 48 channels."""
-
-    latent_channels = 48
-    latent_dim = 3
-
-    def spacial_compression_encode(self) -> int:
-        return 16
-
-    def encode(self, pixels):
-        frames = pixels[..., :3].movedim(-1, 0)  # [N,H,W,3] -> [3,N,H,W]
-        first = frames[:, :1].repeat_interleave(4, dim=1)
-        frames = torch.cat([first, frames[:, 1:]], dim=1)
-        means = torch.nn.functional.avg_pool3d(frames[None], (4, 16, 16))
-        return means.repeat(1, 16, 1, 1, 1)
-
-    def decode(self, latent):
-        frames = latent[:, :3].repeat_interleave(16, -1).repeat_interleave(16, -2).repeat_interleave(4, 2)
-        return frames[:, :, 3:].movedim(1, -1).clamp(0, 1)
-
-
 @pytest.fixture(scope="session")
-def vae_5b():
-    return FakeVideoVAE()
+def vae_5b(host):
+    """A VAE with the Wan 2.2 layout (48 channels, 16x, 4x, causal): the small TAEHV, which stands for the 705 M one."""
+    import comfy.sd
+    from comfy.taesd.taehv import TAEHV
+
+    from pack.demo.tiny_models import filled
+
+    return comfy.sd.VAE(sd=filled(TAEHV(latent_channels=48)))
 
 
 @pytest.fixture

@@ -52,18 +52,73 @@ class Calls:
 
 @pytest.mark.parametrize("stop", [1, 3, 10, 0])
 def test_equals_split_sigmas_then_the_sampler_s_clean_output_then_decode(node, host, parts, stop):
-    mappings = host.NODE_CLASS_MAPPINGS
     with torch.inference_mode():
         frames, latent, report = node.execute(**parts, stop_step=stop).args
-        high = mappings["SplitSigmas"].execute(parts["sigmas"], stop or 10).args[0]
-        arguments = {key: value for key, value in parts.items() if key not in ("vae", "sigmas")}
-        clean = mappings["SamplerCustomAdvanced"].execute(**arguments, sigmas=high).args[1]
-        expected = mappings["VAEDecode"]().decode(parts["vae"], clean)[0]
+        expected, clean = chained(host, parts, stop or 10)
     assert torch.equal(frames, expected)
     assert torch.equal(latent["samples"], clean["samples"])
     assert set(latent) == set(clean)
     assert frames.shape == (17, 32, 32, 3)
     assert f"17 candidate frames, 32x32, after {stop or 10} of 10 steps" in report
+
+
+def chained(host, parts, stop):
+    """The host's own nodes for the same thing: (frames, clean latent)."""
+    mappings = host.NODE_CLASS_MAPPINGS
+    high = mappings["SplitSigmas"].execute(parts["sigmas"], stop).args[0]
+    arguments = {key: value for key, value in parts.items() if key not in ("vae", "sigmas")}
+    clean = mappings["SamplerCustomAdvanced"].execute(**arguments, sigmas=high).args[1]
+    return mappings["VAEDecode"]().decode(parts["vae"], clean)[0], clean
+
+
+def test_a_batch_of_two_equals_the_host_s(node, host, parts):
+    two = {**parts, "latent_image": {"samples": parts["latent_image"]["samples"].repeat(2, 1, 1, 1, 1)}}
+    with torch.inference_mode():
+        frames = node.execute(**two, stop_step=2).args[0]
+        expected, _ = chained(host, two, 2)
+    assert frames.shape == (34, 32, 32, 3)
+    assert torch.equal(frames, expected)
+
+
+def test_the_5b_model_s_noise_mask_is_kept(node, host, load_wan, vae_5b, prompts, pictures, parts):
+    from pack.nodes.conditioning import WanConditioning
+
+    track = KeyframeTrack(64, 32, 17).with_keyframe(Keyframe(0, pictures(1, 64, 32)))
+    track = track.with_keyframe(Keyframe(-1, pictures(2, 64, 32))).reversed()
+    model = load_wan("ti2v_5b")
+    positive, negative, latent, _ = WanConditioning.execute(prompts.positive, prompts.negative, vae_5b, track).args
+    guider = host.NODE_CLASS_MAPPINGS["CFGGuider"].execute(model, positive, negative, 3.0).args[0]
+    masked = {**parts, "guider": guider, "latent_image": latent, "vae": vae_5b}
+    with torch.inference_mode():
+        frames, clean, _ = node.execute(**masked, stop_step=2).args
+        expected, theirs = chained(host, masked, 2)
+    assert torch.equal(frames, expected)
+    assert torch.equal(clean["noise_mask"], theirs["noise_mask"])
+    torch.testing.assert_close(clean["samples"][:, :, [0, 4]], latent["samples"][:, :, [0, 4]], atol=1e-5, rtol=0)
+
+
+def test_a_sampler_that_never_calls_back_equals_the_host_s(node, host, parts):
+    import comfy.samplers
+
+    class Silent(comfy.samplers.Sampler):
+        def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, *rest, **options):
+            return noise * 0.1
+
+    silent = {**parts, "sampler": Silent()}
+    with torch.inference_mode():
+        frames = node.execute(**silent, stop_step=2).args[0]
+        expected, _ = chained(host, silent, 2)
+    assert torch.equal(frames, expected)
+
+
+def test_a_wan_that_would_not_see_the_keyframes_is_named(node, host, load_wan, parts):
+    """Told here as well as in Keyframes to Wan, where the model is an optional input."""
+    conds = parts["guider"].original_conds
+    plain = [[entry["cross_attn"], dict(entry)] for entry in conds["positive"]]
+    for kind, message in (("t2v", "a Wan without condition channels"), ("i2v", "clip_vision is missing")):
+        guider = host.NODE_CLASS_MAPPINGS["CFGGuider"].execute(load_wan(kind), plain, plain, 3.0).args[0]
+        with pytest.raises(ValueError, match=message):
+            node.execute(**{**parts, "guider": guider}, stop_step=2)
 
 
 def test_a_level_decides_over_the_step(node, parts):

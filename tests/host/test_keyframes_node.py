@@ -77,6 +77,17 @@ def test_pictures_of_any_size_fit_the_video(host, fit, size):
         assert share == 1.0
 
 
+@pytest.mark.parametrize("size", [(101, 37), (37, 101)])
+def test_padding_is_even_on_both_sides(host, size):
+    from pack.frames.fit_host import fitted_picture
+
+    fitted = fitted_picture(Keyframe(0, torch.ones(1, size[1], size[0], 3)), KeyframeTrack(64, 48, 33, fit="pad"))
+    lit = fitted[0, :, :, 0] > 0.5
+    for axis, length in ((1, 48), (0, 64)):
+        where = lit.any(dim=axis).nonzero().flatten()
+        assert abs(int(where[0]) - (length - 1 - int(where[-1]))) <= 1
+
+
 def test_a_picture_of_the_right_size_is_not_touched(host, pictures):
     from pack.frames.fit_host import fitted_picture
 

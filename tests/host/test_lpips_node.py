@@ -11,9 +11,6 @@ TOLERANCE = {"atol": 2e-6, "rtol": 0}
 
 @pytest.fixture(scope="module")
 def lpips_folder(host, models_folder):
-    from pack.frames.lpips_host import register_folder
-
-    register_folder()
     folder = models_folder / "lpips"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -98,6 +95,60 @@ def test_the_stored_squeeze_backbone_finds_the_golden_breakpoints(golden, lpips_
             assert breakpoints(continuity(found), 1, margin) == [int(data[f"{name}.lpips.argmin_margin{margin}"][0])]
 
 
+def test_neighbours_equal_the_lpips_package_itself(recipe):
+    """The oracle without stored numbers: the package's own forward, pair by pair."""
+    metric = recipe("squeeze")
+    frames = torch.rand(5, 40, 56, 3, generator=torch.Generator().manual_seed(9))
+    images = frames.movedim(-1, 1)
+    network = metric._patcher.model
+    with torch.no_grad():
+        expected = torch.cat(
+            [network(images[n, None], images[n + 1, None], normalize=True).flatten() for n in range(4)]
+        )
+    torch.testing.assert_close(metric.adjacent(frames), expected, **TOLERANCE)
+
+
+def test_frames_show_progress_and_the_user_can_cancel(recipe):
+    import comfy.model_management as management
+    import comfy.utils
+
+    metric, frames, seen = recipe("squeeze"), torch.rand(9, 32, 32, 3), []
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, **options: seen.append((value, total)))
+    try:
+        metric.adjacent(frames, 3)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert seen[-1] == (9, 9)
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        metric.adjacent(frames, 3)
+
+
+@pytest.mark.parametrize("free", [10**4, 10**9, 10**11])
+def test_the_chunk_follows_the_free_memory_and_the_load_asks_for_little(recipe, monkeypatch, free):
+    """Asking for 16 frames of VGG at once would push the video model out of a small card for nothing."""
+    import comfy.model_management as management
+
+    metric, frames, asked, chunks = recipe("vgg"), torch.zeros(20, 480, 832, 3), [], []
+    monkeypatch.setattr(management, "get_free_memory", lambda device: free)
+    monkeypatch.setattr(management, "load_models_gpu", lambda models, **options: asked.append(options))
+    monkeypatch.setattr(metric, "_adjacent", lambda images, chunk: chunks.append(chunk))
+    metric.adjacent(frames)
+    per_frame = 2500 * 480 * 832
+    assert asked == [{"memory_required": per_frame, "force_full_load": True}]
+    assert chunks == [max(1, min(16, int(0.7 * free / per_frame)))]
+
+
+def test_the_network_runs_where_its_weights_are(recipe):
+    """Not where the host would like them: with --novram they stay on the CPU."""
+    metric = recipe("squeeze")
+    metric._patcher.load_device = torch.device("meta")
+    try:
+        assert metric.device == torch.device("cpu")
+    finally:
+        metric._patcher.load_device = torch.device("cpu")
+
+
 def test_every_frame_passes_the_network_once(recipe):
     metric = recipe("squeeze")
     seen = []
@@ -150,8 +201,10 @@ def test_a_pth_file_is_read_with_weights_only(lpips_folder):
     torch.save(weights, lpips_folder / "plain.pth")
     assert LoadLPIPS.execute("plain.pth").args[0].name == "LPIPS (SqueezeNet 1.1)"
     torch.save({**weights, "more": Payload()}, lpips_folder / "bad.pth")
-    with pytest.raises(ValueError, match=r"backbone 'bad.pth' cannot be read"):
+    with pytest.raises(ValueError, match=r"backbone 'bad.pth' cannot be read") as error:
         LoadLPIPS.execute("bad.pth")
+    assert "weights_only" not in str(error.value)
+    assert "\n" not in str(error.value)
     assert not (lpips_folder / "owned").exists()
 
 
@@ -159,8 +212,25 @@ def test_broken_and_wrong_files_are_named(lpips_folder):
     from pack.nodes.anchors import LoadLPIPS
 
     (lpips_folder / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
-    with pytest.raises(ValueError, match=r"backbone 'cut.safetensors' cannot be read .*: the file is damaged"):
+    with pytest.raises(
+        ValueError, match=r"backbone 'cut.safetensors' cannot be read as a plain weights file .*: it is damaged"
+    ):
         LoadLPIPS.execute("cut.safetensors")
+
+    (lpips_folder / "page.pth").write_text("<html>not found</html>")
+    (lpips_folder / "empty.pth").write_bytes(b"")
+    torch.save(torch.zeros(3), lpips_folder / "tensor.pth")
+    for name in ("page.pth", "empty.pth", "tensor.pth"):
+        with pytest.raises(ValueError, match=rf"backbone '{name}' ") as error:
+            LoadLPIPS.execute(name)
+        assert "\n" not in str(error.value)
+        assert "()" not in str(error.value)
+
+    weights = recipe_weights("squeeze")
+    weights["features.3.squeeze.bias"][0] = float("nan")
+    save_file(weights, lpips_folder / "nan.safetensors")
+    with pytest.raises(ValueError, match="'nan.safetensors' has weights that are not numbers"):
+        LoadLPIPS.execute("nan.safetensors")
 
     save_file({"model.weight": torch.zeros(2)}, lpips_folder / "other.safetensors")
     with pytest.raises(ValueError, match="holds none of AlexNet, SqueezeNet 1.1, VGG16 .* it has model.weight"):
@@ -182,6 +252,8 @@ def test_broken_and_wrong_files_are_named(lpips_folder):
 def test_a_missing_file_names_the_folder_the_file_and_its_public_name(lpips_folder):
     from pack.nodes.anchors import LoadLPIPS
 
+    assert LoadLPIPS.validate_inputs(backbone=None) is True  # linked: the value is not known yet
+    assert LoadLPIPS.fingerprint_inputs(backbone=None) == ""
     message = LoadLPIPS.validate_inputs("alexnet-owt-7be5be79.pth")
     assert str(lpips_folder) in message
     assert "'alexnet-owt-7be5be79.pth' is not in" in message

@@ -7,10 +7,8 @@ from pack.tests.contract import CONTRACT
 
 @pytest.fixture(scope="module")
 def schemas(host):
-    from pack.frames.lpips_host import register_folder
     from pack.nodes import NODES
 
-    register_folder()
     return {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in NODES)}
 
 

@@ -143,6 +143,13 @@ def test_the_5b_model_gets_clean_latents_and_a_noise_mask(node, host, vae_5b, pr
     assert torch.equal(latent["samples"][:, :, [0, *unknown]], expected["samples"][:, :, [0, *unknown]])
     held = vae_5b.encode(pictures(23, 64, 32).expand(5, -1, -1, -1))[:, :, 1]
     assert torch.equal(latent["samples"][0, :, 3], held[0])
+    single = vae_5b.encode(pictures(23, 64, 32))[:, :, 0]
+    assert not torch.allclose(held, single)  # this VAE can tell four equal frames from one
+    own = node.execute(prompts.positive, prompts.negative, vae_5b, track, "own_latent").args[2]["samples"]
+    assert torch.equal(own[0, :, 4], single[0])
+    soft = track_of(pictures, 64, 32, inner=[13], strength=0.25)
+    mask = node.execute(prompts.positive, prompts.negative, vae_5b, soft).args[2]["noise_mask"]
+    assert mask[0, 0, :, 0, 0].tolist() == [0, 1, 1, 0.75, 1, 1, 1, 1, 0]
     assert "frame 13, held on 9-12: picture 13 (whole latent 3)" in report
 
 

@@ -95,5 +95,5 @@ def test_cancel_during_candidates_and_the_next_prompt_runs(server, small, run):
     with pytest.raises(PromptError, match="InbetweenReverseCandidates: interrupted"):
         run(graph, cancel)
     assert seen
-    assert seen[-1] < 400
+    assert seen[-1] <= 40  # of 400: what the server did until the request reached it
     assert "Report: anchor" in run(small("afb_wan2.2_14b_i2v", **{"RandomNoise.noise_seed": 8}))
