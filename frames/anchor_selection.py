@@ -32,6 +32,7 @@ class AnchorSelection:
     report: str
 
 
+@torch.no_grad()
 def select_anchors(
     track: KeyframeTrack,
     candidates: Tensor,

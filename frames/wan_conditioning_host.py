@@ -43,6 +43,7 @@ class WanConditioning:
     report: str
 
 
+@torch.no_grad()
 def wan_conditioning(
     positive: list,
     negative: list,

@@ -10,6 +10,7 @@ import comfy.model_management
 import comfy.sample  # fix_empty_latent_channels, as the host's own samplers call it
 import comfy.utils
 import latent_preview  # the host's preview and progress callback
+import torch
 from torch import Tensor
 
 from .partial_schedule import steps_until
@@ -26,6 +27,7 @@ class Candidates:
     report: str
 
 
+@torch.no_grad()
 def sample_candidates(
     noise: Any,
     guider: Any,

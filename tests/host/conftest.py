@@ -6,6 +6,13 @@ import pytest
 import torch
 
 
+@pytest.fixture(autouse=True)
+def inference_mode():
+    """As the host runs nodes; without it every VAE call would keep its graph for a backward pass that never comes."""
+    with torch.inference_mode():
+        yield
+
+
 @pytest.fixture(scope="session")
 def base_directory(tmp_path_factory):
     return tmp_path_factory.mktemp("host")

@@ -50,9 +50,8 @@ def graph(host, load_wan, wan_vae, prompts, pictures):
 
 
 def test_fifteen_of_fifty_steps_cost_thirty_percent_more_model_calls(graph):
-    with torch.inference_mode():
-        _, _, plain = graph(bridge=False)
-        frames, selected, bridged = graph(bridge=True)
+    _, _, plain = graph(bridge=False)
+    frames, selected, bridged = graph(bridge=True)
     assert plain == STEPS
     assert bridged / plain == pytest.approx(1.30)
     assert frames.shape == (LENGTH, 32, 32, 3)
@@ -85,9 +84,22 @@ def test_scoring_without_weights_shows_progress_and_can_be_cancelled(host, pictu
         SSIMMetric(watch_frames).adjacent(frames)
 
 
+def test_nodes_keep_no_graph_when_called_outside_the_host_s_inference_mode(wan_vae, pictures):
+    from pack.nodes import anchors, conditioning, keyframes
+
+    with torch.inference_mode(False):
+        first = torch.rand(1, 32, 32, 3)
+        candidates = torch.rand(LENGTH, 32, 32, 3, requires_grad=True)
+        track = keyframes.Keyframes.execute(32, 32, LENGTH, first_image=first, last_image=first.clone()).args[0]
+        found = anchors.SelectAnchors.execute(keyframes=track, candidates=candidates, margin=4).args
+        text = [[torch.rand(1, 8, 16), {}]]
+        made = conditioning.WanConditioning.execute(text, text, wan_vae, found[0]).args
+    assert not found[1].requires_grad
+    assert not made[0][0][1]["concat_latent_image"].requires_grad
+
+
 def test_two_runs_with_one_seed_give_the_same_video(graph):
-    with torch.inference_mode():
-        first, again = graph(bridge=True), graph(bridge=True)
+    first, again = graph(bridge=True), graph(bridge=True)
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1][1], again[1][1])
     assert first[1][2:4] == again[1][2:4]

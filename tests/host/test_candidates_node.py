@@ -52,9 +52,8 @@ class Calls:
 
 @pytest.mark.parametrize("stop", [1, 3, 10, 0])
 def test_equals_split_sigmas_then_the_sampler_s_clean_output_then_decode(node, host, parts, stop):
-    with torch.inference_mode():
-        frames, latent, report = node.execute(**parts, stop_step=stop).args
-        expected, clean = chained(host, parts, stop or 10)
+    frames, latent, report = node.execute(**parts, stop_step=stop).args
+    expected, clean = chained(host, parts, stop or 10)
     assert torch.equal(frames, expected)
     assert torch.equal(latent["samples"], clean["samples"])
     assert set(latent) == set(clean)
@@ -73,9 +72,8 @@ def chained(host, parts, stop):
 
 def test_a_batch_of_two_equals_the_host_s(node, host, parts):
     two = {**parts, "latent_image": {"samples": parts["latent_image"]["samples"].repeat(2, 1, 1, 1, 1)}}
-    with torch.inference_mode():
-        frames = node.execute(**two, stop_step=2).args[0]
-        expected, _ = chained(host, two, 2)
+    frames = node.execute(**two, stop_step=2).args[0]
+    expected, _ = chained(host, two, 2)
     assert frames.shape == (34, 32, 32, 3)
     assert torch.equal(frames, expected)
 
@@ -89,9 +87,8 @@ def test_the_5b_model_s_noise_mask_is_kept(node, host, load_wan, vae_5b, prompts
     positive, negative, latent, _ = WanConditioning.execute(prompts.positive, prompts.negative, vae_5b, track).args
     guider = host.NODE_CLASS_MAPPINGS["CFGGuider"].execute(model, positive, negative, 3.0).args[0]
     masked = {**parts, "guider": guider, "latent_image": latent, "vae": vae_5b}
-    with torch.inference_mode():
-        frames, clean, _ = node.execute(**masked, stop_step=2).args
-        expected, theirs = chained(host, masked, 2)
+    frames, clean, _ = node.execute(**masked, stop_step=2).args
+    expected, theirs = chained(host, masked, 2)
     assert torch.equal(frames, expected)
     assert torch.equal(clean["noise_mask"], theirs["noise_mask"])
     torch.testing.assert_close(clean["samples"][:, :, [0, 4]], latent["samples"][:, :, [0, 4]], atol=1e-5, rtol=0)
@@ -105,9 +102,8 @@ def test_a_sampler_that_never_calls_back_equals_the_host_s(node, host, parts):
             return noise * 0.1
 
     silent = {**parts, "sampler": Silent()}
-    with torch.inference_mode():
-        frames = node.execute(**silent, stop_step=2).args[0]
-        expected, _ = chained(host, silent, 2)
+    frames = node.execute(**silent, stop_step=2).args[0]
+    expected, _ = chained(host, silent, 2)
     assert torch.equal(frames, expected)
 
 
