@@ -15,6 +15,9 @@ from typing import Any
 
 import torch
 
+from ..demo.host_process import start_host
+from ..demo.stand_ins import cached_stand_ins
+
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench afb", description=__doc__)
@@ -26,7 +29,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="inbetween-bench-") as folder, torch.inference_mode():
         base = Path(folder)
-        (base / "models").symlink_to(_models(), target_is_directory=True)
+        (base / "models").symlink_to(cached_stand_ins(), target_is_directory=True)
         graph = _Graph(base, options)
         plain, bridged = graph.run(bridge=False), graph.run(bridge=True)
     size = f"{options.length} frames, {options.width}x{options.height}, {options.stop_step} of {options.steps} steps"
@@ -43,19 +46,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _models() -> Path:
-    from ..demo.stand_ins import cached_stand_ins
-
-    return cached_stand_ins()
-
-
 class _Graph:
     """The nodes of the workflow called one after another, with a clock on each kind of work."""
 
     def __init__(self, base: Path, options: argparse.Namespace) -> None:
         import comfy.utils
-
-        from ..demo.host_process import start_host
 
         comfy.utils.set_progress_bar_enabled(False)
         self.options = options
@@ -69,7 +64,7 @@ class _Graph:
     def run(self, bridge: bool) -> dict[str, Any]:
         import comfy.patcher_extension
 
-        from ..frames.lpips_host import load_lpips, register_folder
+        from ..frames.lpips_host import load_lpips
         from ..nodes.anchors import ReverseCandidates, SelectAnchors
         from ..nodes.conditioning import WanConditioning
         from ..nodes.keyframes import Keyframes, ReverseKeyframes
@@ -97,15 +92,13 @@ class _Graph:
             return self.host["CFGGuider"].execute(model, made[0], made[1], 5.0).args[0], made[2]
 
         if bridge:
-            register_folder()
             metric = _Timed(load_lpips("alexnet-owt-7be5be79.pth"), seconds, {"adjacent": "LPIPS scoring"})
             guider, latent = guided(ReverseKeyframes.execute(track).args[0])
             stop = self.options.stop_step
             found = ReverseCandidates.execute(noise, guider, sampler, sigmas, latent, vae, stop).args[0]
-            before = seconds.get("LPIPS scoring", 0.0)
             with _Clock(seconds, "selection and plot"):
                 track = SelectAnchors.execute(track, found, metric=metric).args[0]
-            seconds["selection and plot"] -= seconds["LPIPS scoring"] - before
+            seconds["selection and plot"] -= seconds["LPIPS scoring"]
         guider, latent = guided(track)
         video = self.host["SamplerCustomAdvanced"].execute(noise, guider, sampler, sigmas, latent).args[0]
         self.host["VAEDecode"]().decode(vae, video)

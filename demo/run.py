@@ -18,6 +18,7 @@ from .stand_ins import cached_stand_ins
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = "afb_wan2.2_14b_i2v"
+LAST_FRAMING = (190, 30, 580, 255)  # the part of first.jpg that last.jpg shows, pixels
 # the workflow as it ships, with a size and a number of steps that a CPU does in seconds
 VALUES = {
     "InbetweenKeyframes.width": 320,
@@ -57,12 +58,25 @@ def main(arguments: list[str]) -> int:
 
 
 def prepared_base(base: Path, models: Path) -> Path:
-    """A server's folder with the models linked and the two photographs as first.png and last.png."""
+    """A server's folder with the models linked and the pictures that the shipped workflows ask for.
+
+    first.png and last.png are the two photographs; middle_1.png and middle_2.png the framings that the same camera
+    move passes through at frames 28 and 52 of 81.
+    """
     (base / "models").symlink_to(models, target_is_directory=True)
     (base / "input").mkdir()
-    for name in ("first", "last"):
-        Image.open(ROOT / "demo" / "pictures" / f"{name}.jpg").save(base / "input" / f"{name}.png")
+    first, last = (Image.open(ROOT / "demo" / "pictures" / f"{name}.jpg") for name in ("first", "last"))
+    pictures = {"first": first, "middle_1": framing(first, 28 / 80), "middle_2": framing(first, 52 / 80), "last": last}
+    for name, picture in pictures.items():
+        picture.save(base / "input" / f"{name}.png")
     return base
+
+
+def framing(first: Image.Image, share: float) -> Image.Image:
+    """What the camera sees after a share (0..1) of its move from the first picture's framing to the last one's."""
+    whole = (0, 0, *first.size)
+    box = [start + share * (end - start) for start, end in zip(whole, LAST_FRAMING, strict=True)]
+    return first.resize(first.size, Image.Resampling.LANCZOS, box)
 
 
 def collected(server: Server, graph: Graph, entry: dict[str, Any], output: Path) -> dict[str, Path]:

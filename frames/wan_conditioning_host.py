@@ -125,8 +125,9 @@ def _image_tokens(clip_vision: Any | None, track: KeyframeTrack) -> tuple[Any | 
     if clip_vision is None:
         return None, "No clip_vision: right for Wan 2.2, not for Wan 2.1 I2V and FLF2V."
     ends: list[Keyframe] = [item for item in (track.first, track.last) if item is not None]
-    note = f"clip_vision reads {' and '.join(item.source for item in ends)}."
-    if not ends:
+    if ends:
+        note = f"clip_vision reads {' and '.join(item.source for item in ends)}."
+    else:
         ends = [track.keyframes[0]]
         note = f"clip_vision reads {ends[0].source} at frame {ends[0].frame}: there is no keyframe at either end."
     outputs = [clip_vision.encode_image(item.image, crop=False) for item in ends]

@@ -2,11 +2,11 @@
 
 symbol   here                shape            unit
 N        length              --               video frames, 4 T - 3
-T        latent_frames       --               latent frames, (N-1)/4 + 1
+T        latent_frame_count  --               latent frames, (N-1)/4 + 1
 n        frame               --               video frame
 l(n)     latent_of_frame     --               latent frame, (n+3)//4; latent 0 holds frame 0, latent l holds 4l-3 .. 4l
 c(n)     mask_channel        --               (n+3) mod 4; frame 0 fills all four channels of latent 0
-M        known_mask          [1,4,T,h,w]      1 = known (the model's sign)
+M        --                  [1,4,T,h,w]      1 = known (the model's sign)
 --       concat_mask         [1,4,T,h,w]      0 = known (ComfyUI's sign, 1 - M)
 I_c      keyframe_clip       [N,H,W,3]        0..1, unknown frames 0.5 grey
 
@@ -80,7 +80,7 @@ def check_wan_grid(width: int, height: int, length: int, multiple: int = 16) -> 
     problems = []
     for name, value in (("width", width), ("height", height)):
         if value % multiple or value < multiple:
-            nearest = " and ".join(str(number) for number in nearest_on_grid(value, multiple) if number >= multiple)
+            nearest = " and ".join(map(str, nearest_on_grid(value, multiple)))
             problems.append(f"{name} {value} is not a multiple of {multiple}; the nearest are {nearest}")
     if (length - 1) % 4:
         nearest = " and ".join(map(str, nearest_on_grid(length, 4, 1)))

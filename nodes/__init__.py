@@ -2,7 +2,6 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..frames.lpips_host import register_folder
 from .anchors import LoadLPIPS, ReverseCandidates, SelectAnchors
 from .conditioning import WanConditioning
 from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
@@ -21,8 +20,5 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class InbetweenExtension(ComfyExtension):
-    async def on_load(self) -> None:
-        register_folder()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -19,9 +19,9 @@ def test_the_host_loads_the_pack_as_it_loads_any_other(host, monkeypatch):
 def test_the_models_folder_for_lpips_is_known(host):
     import folder_paths
 
-    from pack.frames.lpips_host import register_folder
+    from pack.frames.lpips_host import backbone_files
 
-    register_folder()
+    backbone_files()
     assert str(Path(folder_paths.models_dir) / "lpips") in folder_paths.get_folder_paths("lpips")
 
 

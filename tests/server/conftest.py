@@ -23,16 +23,10 @@ def stand_ins(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(stand_ins, tmp_path_factory):
-    from PIL import Image
-
     from pack.demo.run import prepared_base
     from pack.demo.server import Server
 
     base = prepared_base(tmp_path_factory.mktemp("server"), stand_ins)
-    for name in ("middle_1", "middle_2"):
-        Image.open(base / "input" / "first.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
-            base / "input" / f"{name}.png"
-        )
     with Server(base) as running:
         yield running
 
