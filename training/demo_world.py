@@ -1,0 +1,155 @@
+"""./dev train: trains the models of the demo world, on a CPU or any number of GPUs, and goes on where it was stopped.
+
+Stages, in order (all of them if none is named):
+  video_vae        the Wan 2.1-format VAE
+  video_latents    training clips and their conditions through that VAE
+  video_model      the Wan 2.1 FLF2V-format transformer
+  picture_vae      the TAESD-format autoencoder of pictures
+  picture_latents  training clips through it
+  picture_model    the SVD-format UNet
+  collect          puts the files that are there into demo/models, in half precision
+Each stage keeps its run (state, log, the host's files) under training_runs/. `accelerate` decides the devices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .loop import Settings, Task, train
+from .picture_model import PictureModel, write_latents
+from .picture_vae import PictureVAE
+from .shipped import collect
+from .video_latents import SHARD, load_vae, write_shards
+from .video_model import VideoModel
+from .video_vae import VideoVAE
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "training_runs"
+MODELS = ROOT / "demo" / "models"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything. The defaults made the files in demo/models; the model card says what they cost."""
+
+    video_vae: tuple[int, float] = (5_000, 9e-3)  # steps, highest rate
+    video_model: tuple[int, float] = (5_000, 3e-3)
+    picture_vae: tuple[int, float] = (1_400, 2e-3)
+    picture_model: tuple[int, float] = (3_000, 3e-3)
+    video_shards: int = 100
+    shard_clips: int = SHARD
+    picture_clips: int = 2_500
+    batch_divisor: int = 1
+
+
+SMALL = Plan(video_shards=1, shard_clips=8, picture_clips=8, batch_divisor=8)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./dev train", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "stages", nargs="*", metavar="stage", help=f"{', '.join(STAGES)}; all in order if none is named"
+    )
+    parser.add_argument("--runs", type=Path, default=RUNS, help="where runs are kept")
+    parser.add_argument("--models", type=Path, default=MODELS, help="where collect puts the files")
+    parser.add_argument("--steps", type=int, help="steps of a stage, instead of the plan's")
+    parser.add_argument("--rate", type=float, help="highest learning rate, instead of the plan's")
+    parser.add_argument("--minutes", type=float, default=0, help="stop a stage after so long; it can be resumed")
+    parser.add_argument("--every", type=int, default=500, help="steps between held-out numbers and checkpoints")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw batches")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--start-from", type=Path, help="a state.pt whose weights a new run begins with")
+    parser.add_argument(
+        "--shards", type=int, nargs=2, metavar=("FROM", "TO"), help="only these shards of video latents"
+    )
+    parser.add_argument("--small", action="store_true", help="small batches, few clips: to see that it runs")
+    options = parser.parse_args(arguments)
+    unknown = [stage for stage in options.stages if stage not in STAGES]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is no stage: use {', '.join(STAGES)}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    prepare_host()
+    run = Run(options, SMALL if options.small else Plan())
+    for stage in options.stages or STAGES:
+        STAGES[stage](run)
+    return 0
+
+
+def prepare_host() -> None:
+    """Before its modules are imported: the host's own switches for a machine without a GPU and for training."""
+    from comfy.cli_args import args
+
+    args.cpu = not torch.cuda.is_available()
+    import comfy.model_management
+
+    comfy.model_management.in_training = True  # the rotary embedding that has a derivative
+
+
+class Run:
+    """The stages of one call, with its options."""
+
+    def __init__(self, options: argparse.Namespace, plan: Plan) -> None:
+        self._options, self._plan, self._runs = options, plan, options.runs
+
+    def video_vae(self) -> None:
+        self._train(VideoVAE(), self._plan.video_vae)
+
+    def video_latents(self) -> None:
+        numbers = range(*(self._options.shards or (0, self._plan.video_shards)))
+        vae = load_vae(self._file("video_vae", "vae"))
+        write_shards(vae, self._runs / "video_latents", numbers, self._plan.shard_clips)
+
+    def video_model(self) -> None:
+        vae, latents = self._file("video_vae", "vae"), self._runs / "video_latents"
+        self._train(VideoModel(vae, latents, 24 // self._plan.batch_divisor), self._plan.video_model)
+
+    def picture_vae(self) -> None:
+        self._train(PictureVAE(8 // self._plan.batch_divisor), self._plan.picture_vae)
+
+    def picture_latents(self) -> None:
+        path = self._runs / "picture_latents.safetensors"
+        write_latents(self._file("picture_vae", "vae"), path, self._plan.picture_clips)
+
+    def picture_model(self) -> None:
+        vae, latents = self._file("picture_vae", "vae"), self._runs / "picture_latents.safetensors"
+        self._train(PictureModel(vae, latents, 8 // self._plan.batch_divisor), self._plan.picture_model)
+
+    def collect(self) -> None:
+        for path in collect(self._runs, self._options.models):
+            logging.info("%s, %.1f MB", path, path.stat().st_size / 1e6)
+
+    def _train(self, task: Task, plan: tuple[int, float]) -> None:
+        options = self._options
+        settings = Settings(
+            steps=options.steps or plan[0],
+            rate=options.rate or plan[1],
+            minutes=options.minutes,
+            workers=options.workers,
+            every=options.every,
+            threads=options.threads,
+        )
+        train(task, self._runs / task.name, settings, options.start_from)
+
+    def _file(self, stage: str, kind: str) -> Path:
+        """The one file of a finished stage."""
+        found = sorted((self._runs / stage / "models" / kind).glob("*.safetensors"))
+        if not found:
+            raise SystemExit(f"the stage {stage} has written nothing to {self._runs} yet: run it first")
+        return found[0]
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    "video_vae": Run.video_vae,
+    "video_latents": Run.video_latents,
+    "video_model": Run.video_model,
+    "picture_vae": Run.picture_vae,
+    "picture_latents": Run.picture_latents,
+    "picture_model": Run.picture_model,
+    "collect": Run.collect,
+}

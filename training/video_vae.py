@@ -1,0 +1,161 @@
+"""Task: the Wan 2.1-format VAE of the demo world.
+
+The residual branches are left out at first: what remains is nearly linear, costs a fifth and finds in minutes what a
+linear code of the clip can do. Then the branches, which start at zero, learn the rest. Loss: |d| + 5 d^2 on -1..1, so
+that edges count and so does PSNR. A little noise on the latent keeps its scale meaningful and the decoder tolerant.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..demo import world
+from . import wan_vae
+from .loop import Batch, rate_over
+from .world_batches import clip_batch, keyframes_on_grey, to_signed
+
+DEEP_RATE = 0.2  # of the highest rate
+# clips and frames of a batch. Whole clips must be among them: a code learnt on the first frames alone leans on the
+# zeros before them and fails where there are none
+SHALLOW_SIZES = ((8, 1), (2, 17), (2, 33))
+DEEP_SIZES = ((8, 1), (1, 17), (1, 33))
+LATENT_NOISE = 0.05
+LATENT_COST = 1e-4  # keeps the latent from growing against the noise
+
+
+class VideoVAE:
+    """See the module."""
+
+    name = "video_vae"
+
+    def __init__(self, width: int = 8, shallow_share: float = 0.15) -> None:
+        """width: base channels. shallow_share: of the steps, the share without residual branches."""
+        self._width, self._shallow_share = width, shallow_share
+
+    def module(self) -> nn.Module:
+        return Reconstruction(started(wan_vae.WanVAE(self._width)))
+
+    def rate(self, step: int, steps: int) -> float:
+        """Two phases; the residual branches begin with a lower rate, as they start from zero in a code that works."""
+        change = int(self._shallow_share * steps)
+        return rate_over(step, 0, change, 0.8) if step <= change else DEEP_RATE * rate_over(step, change, steps)
+
+    def batch(self, index: int, step: int, steps: int) -> Batch:
+        random = Random(f"video_vae {index}")
+        shallow = step < self._shallow_share * steps
+        count, length = random.choice(SHALLOW_SIZES if shallow else DEEP_SIZES)
+        return {"clip": clip_batch(random, count, length, 0.3), "seed": index, "shallow": shallow}
+
+    def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
+        """Mean PSNR, dB: of clips, of their last frames, and of keyframes on grey (counted where they are known)."""
+        whole, ends, known = [], [], []
+        for seed in world.VALIDATION[:16]:
+            frames = world.clip(seed).frames
+            for clip, into in ((frames, whole), (keyframes_on_grey(frames, [0, world.LENGTH - 1]), known)):
+                x = to_signed(clip).transpose(0, 1)[None].to(device)
+                mean, _ = module.vae.encode(x)
+                error = ((module.vae.decode(mean).float().clamp(-1, 1) - x) / 2).square()
+                frames_of = error if into is whole else error[:, :, [0, -1]]
+                into.append(_psnr(frames_of))
+                if into is whole:
+                    ends.append(_psnr(error[:, :, -1]))
+        count = len(whole)
+        return {"psnr": sum(whole) / count, "psnr_last": sum(ends) / count, "psnr_grey": sum(known) / count}
+
+    def export(self, module: nn.Module, folder: Path) -> list[Path]:
+        """The file for VAELoader, its latents brought to the scale that the host expects."""
+        device = next(module.parameters()).device
+        latents = [
+            module.vae.encode(to_signed(world.clip(seed).frames).transpose(0, 1)[None].to(device))[0].float()
+            for seed in world.TRAIN[:32]
+        ]
+        state = {key: value.detach().cpu().contiguous() for key, value in module.vae.state_dict().items()}
+        path = folder / "vae" / "demo_world_wan_vae.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(folded(state, torch.cat(latents).cpu()), path)
+        return [path]
+
+
+class Reconstruction(nn.Module):
+    """The loss of a batch of clips."""
+
+    def __init__(self, vae: wan_vae.WanVAE) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        for block in self.modules():
+            if isinstance(block, wan_vae.ResidualBlock):
+                block.shallow = bool(batch["shallow"])
+        clip = batch["clip"].contiguous(memory_format=torch.channels_last_3d)
+        mean, _ = self.vae.encode(clip)
+        generator = torch.Generator().manual_seed(int(batch["seed"]))
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        error = self.vae.decode(mean + LATENT_NOISE * noise).float() - clip
+        square = error.square().mean()
+        loss = error.abs().mean() + 5 * square + LATENT_COST * mean.float().square().mean()
+        return loss, {"mse": float(square.detach())}
+
+
+def started(vae: wan_vae.WanVAE) -> wan_vae.WanVAE:
+    """The VAE with every convolution keeping the variance, time passed on as it is, and residual branches at zero."""
+    for part in vae.modules():
+        if isinstance(part, nn.Conv2d | nn.Conv3d):
+            fan = part.in_channels * part.kernel_size[-1] ** 2
+            nn.init.zeros_(part.weight)
+            nn.init.zeros_(part.bias)
+            now = part.weight[:, :, -1] if isinstance(part, nn.Conv3d) else part.weight
+            nn.init.normal_(now.data, std=fan**-0.5)
+    for part in vae.modules():
+        if isinstance(part, wan_vae.ResidualBlock):
+            nn.init.zeros_(part.residual[-1].weight)
+        elif isinstance(part, wan_vae.AttentionBlock):
+            nn.init.zeros_(part.proj.weight)
+        elif isinstance(part, wan_vae.Downsample | wan_vae.Upsample) and part.in_time:
+            same = torch.eye(part.time_conv.in_channels)
+            weight = part.time_conv.weight.data.zero_()
+            if isinstance(part, wan_vae.Downsample):
+                weight[:, :, 1, 0, 0] = weight[:, :, 2, 0, 0] = same / 2
+            else:
+                weight[:, :, -1, 0, 0] = torch.cat([same, same])
+    return vae
+
+
+def _psnr(square_error: Tensor) -> float:
+    """PSNR, dB, of squared errors on 0..1."""
+    return float(-10 * square_error.mean().log10())
+
+
+def folded(state: dict[str, Tensor], latents: Tensor) -> dict[str, Tensor]:
+    """The weights, changed so that the host's fixed numbers bring these latents to zero mean and deviation 1.
+
+    The host's model sees (z - m) / s with Wan's own m and s. With the measured mean a and deviation b per channel, the
+    encoder's last convolution gives z' = (z - a) / b s + m and the decoder's first one undoes it.
+
+    Args:
+        state: the VAE's weights.
+        latents: [B, 16, T, H / 8, W / 8], means that the encoder gave for natural clips.
+    """
+    from comfy.latent_formats import Wan21
+
+    format_ = Wan21()
+    host_mean, host_std = format_.latents_mean.flatten(), format_.latents_std.flatten()
+    mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
+    scale = host_std / std
+    shift = host_mean - mean * scale
+    channels = len(scale)
+    folded_state = dict(state)
+    weight, bias = state["conv1.weight"].clone(), state["conv1.bias"].clone()
+    weight[:channels] *= scale[:, None, None, None, None]
+    bias[:channels] = bias[:channels] * scale + shift
+    folded_state["conv1.weight"], folded_state["conv1.bias"] = weight, bias
+    weight, bias = state["conv2.weight"], state["conv2.bias"]
+    undone = weight[:, :, 0, 0, 0]
+    folded_state["conv2.weight"] = weight / scale[None, :, None, None, None]
+    folded_state["conv2.bias"] = bias - undone @ (shift / scale)
+    return folded_state
