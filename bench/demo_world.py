@@ -1,0 +1,102 @@
+"""The demo world's models in this process, and the pack's nodes called one after another as a graph would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..demo.host_process import start_host
+from ..demo.world import FPS, SIZE, Clip
+from ..demo.world_graphs import CFG, SHIFT, STEPS, TRANSFORMER, VAE
+
+
+class DemoWorld:
+    """Loaded once; every call is a pure function of its arguments."""
+
+    def __init__(self, base: Path, models: Path) -> None:
+        """base: a folder of the host's. models: demo/models."""
+        (base / "models").symlink_to(models, target_is_directory=True)
+        self.host = start_host(base).NODE_CLASS_MAPPINGS
+        import comfy.utils
+
+        from ..demo.world_nodes.encoders_host import PictureEncoder, WordEncoder
+        from ..nodes import anchors, conditioning, keyframes
+
+        comfy.utils.set_progress_bar_enabled(False)
+        self.words, self.pictures = WordEncoder(), PictureEncoder()
+        self.nodes = {
+            node.__name__: node
+            for node in (
+                keyframes.Keyframes,
+                keyframes.ReverseKeyframes,
+                conditioning.WanConditioning,
+                anchors.ReverseCandidates,
+                anchors.SelectAnchors,
+            )
+        }
+        model = self._node("UNETLoader").load_unet(TRANSFORMER, "default")[0]
+        self.model = self._count_calls(self._node("ModelSamplingSD3").patch(model, SHIFT)[0])
+        self.vae = self._node("VAELoader").load_vae(VAE)[0]
+        self.calls = 0
+
+    def track(self, clip: Clip) -> Any:
+        """The keyframe track of a clip's two ends."""
+        ends = clip.frames[:1], clip.frames[-1:]
+        return self._run("Keyframes", SIZE, SIZE, len(clip.frames), FPS, "crop", *ends)[0]
+
+    def with_anchors(self, track: Any, candidates: Tensor, **options: Any) -> Any:
+        """The track with what Select Anchors adds; no metric is connected, so 1-SSIM finds the place."""
+        return self._run("SelectAnchors", track, candidates, **options)[0]
+
+    def reverse_candidates(self, track: Any, caption: str, seed: int, share: float) -> Tensor:
+        """Frames [N, H, W, 3] of the reversed track after a share of the steps."""
+        guider, latent = self.guider(self._run("ReverseKeyframes", track)[0], caption)
+        sampling = self._sampling(seed)
+        return self._run(
+            "ReverseCandidates", sampling[0], guider, *sampling[1:], latent, self.vae, round(share * STEPS)
+        )[0]
+
+    def video(self, track: Any, caption: str, seed: int, model: Any = None) -> Tensor:
+        """Frames [N, H, W, 3] of a track. model: a patched one, or None for the world's own."""
+        guider, latent = self.guider(track, caption, model)
+        noise, sampler, sigmas = self._sampling(seed)
+        sampled = self._node("SamplerCustomAdvanced").execute(noise, guider, sampler, sigmas, latent).args[0]
+        return self.decoded(sampled["samples"])
+
+    def guider(self, track: Any, caption: str, model: Any = None) -> tuple[Any, Any]:
+        """The guider and the empty latent of a track."""
+        model = model or self.model
+        texts = [self.words.encode_from_tokens_scheduled(text) for text in (caption, "")]
+        made = self._run("WanConditioning", *texts, self.vae, track, clip_vision=self.pictures, model=model)
+        return self._node("CFGGuider").execute(model, made[0], made[1], CFG).args[0], made[2]
+
+    def encoded(self, frames: Tensor) -> Tensor:
+        """[N, H, W, 3] in 0..1 -> [1, 16, T, h, w], the host's scale."""
+        return self.vae.encode(frames)
+
+    def decoded(self, latents: Tensor) -> Tensor:
+        """[1, 16, T, h, w] -> [N, H, W, 3] in 0..1."""
+        return self.vae.decode(latents).flatten(0, 1)
+
+    def _sampling(self, seed: int) -> tuple[Any, Any, Tensor]:
+        noise = self._node("RandomNoise").execute(seed).args[0]
+        sampler = self._node("KSamplerSelect").execute("euler").args[0]
+        return noise, sampler, self._node("BasicScheduler").execute(self.model, "simple", STEPS, 1.0).args[0]
+
+    def _run(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, ...]:
+        return self.nodes[name].execute(*arguments, **options).args
+
+    def _node(self, name: str) -> Any:
+        return self.host[name]()
+
+    def _count_calls(self, model: Any) -> Any:
+        import comfy.patcher_extension
+
+        def count(executor: Any, *arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            return executor(*arguments, **options)
+
+        model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "bench.calls", count)
+        return model

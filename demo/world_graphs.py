@@ -1,0 +1,98 @@
+"""The shipped Anchor Frame Bridging workflow on the demo world: its models, its size, and nothing else changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .graphs import Graph, api_graph, node_by_title, with_values, workflow
+from .world import FPS, LENGTH, SIZE, reversed_caption
+
+WORKFLOW = "afb_wan2.1_i2v"
+STEPS, STOP_STEP, SHIFT, CFG = 20, 6, 3.0, 1.0
+TRANSFORMER = "demo_world_wan_flf2v.safetensors"
+VAE = "demo_world_wan_vae.safetensors"
+PICTURE_VAE = "demo_world_taesd.safetensors"
+STANDS_FOR = {"CLIPLoader": "DemoWorldWords", "CLIPVisionLoader": "DemoWorldPictures"}
+FRAMES = "frames"  # the node that shows every frame
+FORWARD = "Keyframes to Wan (forward, with anchor)"
+VALUES = {
+    "UNETLoader.unet_name": TRANSFORMER,
+    "VAELoader.vae_name": VAE,
+    "ModelSamplingSD3.shift": SHIFT,
+    "CFGGuider.cfg": CFG,
+    "BasicScheduler.steps": STEPS,
+    "InbetweenReverseCandidates.stop_step": STOP_STEP,
+    "InbetweenKeyframes.width": SIZE,
+    "InbetweenKeyframes.height": SIZE,
+    "InbetweenKeyframes.length": LENGTH,
+    "InbetweenKeyframes.fps": FPS,
+    "Negative prompt.text": "",
+}
+
+
+def bridged_graph(object_info: Mapping[str, Any], first: str, last: str, caption: str, seed: int) -> Graph:
+    """The workflow for two pictures of the demo world. No LPIPS: its weights cannot be shipped, so 1-SSIM measures.
+
+    Args:
+        object_info: the server's answer to /object_info.
+        first, last: names of pictures in the server's input folder.
+        caption: what happens, in the world's words.
+        seed: of the noise.
+    """
+    graph = with_values(
+        api_graph(workflow(WORKFLOW), object_info),
+        {
+            **VALUES,
+            "First picture.image": first,
+            "Last picture.image": last,
+            "Forward prompt.text": caption,
+            "Reverse prompt (told backwards).text": reversed_caption(caption),
+            "RandomNoise.noise_seed": seed,
+        },
+    )
+    for node in graph.values():
+        if node["class_type"] in STANDS_FOR:
+            node.update(class_type=STANDS_FOR[node["class_type"]], inputs={})
+    graph = without(graph, ("InbetweenLoadLPIPS", "CreateVideo", "SaveVideo"))
+    decoded = next(key for key, node in graph.items() if node["class_type"] == "VAEDecode")
+    graph[FRAMES] = {"class_type": "PreviewImage", "inputs": {"images": [decoded, 0]}, "_meta": {"title": "Frames"}}
+    return graph
+
+
+def plain_graph(bridged: Graph) -> Graph:
+    """The same graph with the first and the last picture alone."""
+    node = node_by_title(bridged, FORWARD)
+    keyframes = [node_by_title(bridged, "Keyframes"), 0]
+    changed = {**bridged[node], "inputs": {**bridged[node]["inputs"], "keyframes": keyframes}}
+    return needed_for({**bridged, node: changed}, FRAMES)
+
+
+def without(graph: Graph, classes: Iterable[str]) -> Graph:
+    """A graph without the nodes of some classes and the links to them."""
+    gone = {key for key, node in graph.items() if node["class_type"] in set(classes)}
+    return {
+        key: {
+            **node,
+            "inputs": {
+                name: value for name, value in node["inputs"].items() if not (_is_link(value) and value[0] in gone)
+            },
+        }
+        for key, node in graph.items()
+        if key not in gone
+    }
+
+
+def needed_for(graph: Graph, output: str) -> Graph:
+    """The part of a graph that one node needs."""
+    wanted, found = [output], {}
+    while wanted:
+        key = wanted.pop()
+        if key not in found:
+            found[key] = graph[key]
+            wanted += [value[0] for value in graph[key]["inputs"].values() if _is_link(value)]
+    return found
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, list)
