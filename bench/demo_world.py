@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from ..demo.host_process import start_host
 from ..demo.world import FPS, SIZE, Clip
 from ..demo.world_graphs import CFG, SHIFT, STEPS, TRANSFORMER, VAE
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a method may know of a clip.
+
+    first, last: [1, H, W, 3] in 0..1. length: N, video frames. caption: in the world's words.
+    """
+
+    first: Tensor
+    last: Tensor
+    length: int
+    caption: str
+
+    @classmethod
+    def of(cls, clip: Clip) -> Pair:
+        return cls(clip.frames[:1], clip.frames[-1:], len(clip.frames), clip.caption)
 
 
 class DemoWorld:
     """Loaded once; every call is a pure function of its arguments."""
 
-    def __init__(self, base: Path, models: Path) -> None:
-        """base: a folder of the host's. models: demo/models."""
-        (base / "models").symlink_to(models, target_is_directory=True)
-        self.host = start_host(base).NODE_CLASS_MAPPINGS
+    def __init__(self, host: dict[str, Any]) -> None:
+        """host: the host's nodes by class, with demo/models among its model folders."""
+        self.host = host
         import comfy.utils
 
         from ..demo.world_nodes.encoders_host import PictureEncoder, WordEncoder
@@ -41,10 +56,9 @@ class DemoWorld:
         self.vae = self._node("VAELoader").load_vae(VAE)[0]
         self.calls = 0
 
-    def track(self, clip: Clip) -> Any:
-        """The keyframe track of a clip's two ends."""
-        ends = clip.frames[:1], clip.frames[-1:]
-        return self._run("Keyframes", SIZE, SIZE, len(clip.frames), FPS, "crop", *ends)[0]
+    def track(self, pair: Pair) -> Any:
+        """The keyframe track of a pair."""
+        return self._run("Keyframes", SIZE, SIZE, pair.length, FPS, "crop", pair.first, pair.last)[0]
 
     def with_anchors(self, track: Any, candidates: Tensor, **options: Any) -> Any:
         """The track with what Select Anchors adds; no metric is connected, so 1-SSIM finds the place."""

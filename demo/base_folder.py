@@ -40,7 +40,7 @@ def prepared_base(base: Path, *models: Path) -> Path:
 def link_models(source: Path, target: Path) -> None:
     """Links every model file of a folder into another, so that several folders make one."""
     for path in source.rglob("*"):
-        if path.is_file():
+        if path.suffix in (".safetensors", ".pth"):
             link = target / path.relative_to(source)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())

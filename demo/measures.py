@@ -22,7 +22,7 @@ from .world import Clip
 NAMES = ("psnr", "psnr_moving", "ssim", "perceptual", "tail_jump")
 TITLES = ("PSNR", "moving", "SSIM", "percept.", "tail jump")
 FORMATS = (".2f", ".2f", ".4f", ".4f", ".2f")
-TAPS = (1, 5, 9, 13)  # of TAESD's encoder: after the first block, and before each halving but the first
+TAPS = (1, 5, 9, 13)  # layers of TAESD's encoder: the last block of each of its four sizes
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def measured(frames: Tensor, clip: Clip, distance: PictureDistance) -> dict[str,
     steps = distance.between([layer[1:] for layer in seen], [layer[:-1] for layer in seen])
     similar = ssim(made.movedim(-1, 1), true.movedim(-1, 1), window_size=11)
     return {
-        "psnr": _decibel(error.mean()),
-        "psnr_moving": _decibel(error[clip.moving[inner]].mean()),
+        "psnr": decibel(error),
+        "psnr_moving": decibel(error[clip.moving[inner]]),
         "ssim": float(similar.mean()),
         "perceptual": float(apart[inner].mean()),
         "tail_jump": float(steps[-1] / steps.median().clamp_min(1e-9)),
@@ -96,5 +96,6 @@ def shown(numbers: dict[str, float]) -> str:
     return "".join(f"{numbers[name]:>10{form}}" for name, form in zip(NAMES, FORMATS, strict=True))
 
 
-def _decibel(square_error: Tensor) -> float:
-    return float(-10 * square_error.clamp_min(1e-10).log10())
+def decibel(square_error: Tensor) -> float:
+    """PSNR, dB, of squared errors on colours in 0..1; 100 where there is none."""
+    return float(-10 * square_error.mean().clamp_min(1e-10).log10())

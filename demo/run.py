@@ -1,8 +1,13 @@
-"""./dev demo: the shipped Anchor Frame Bridging workflow through a real server, on two photographs, on the CPU."""
+"""./dev demo: the shipped Anchor Frame Bridging workflow on the demo world, through a real server, on the CPU.
+
+Three held-out pairs of pictures, one of each kind that moves. For each: the truth, the video from the first and the
+last picture alone, and the video with the anchor that the workflow found.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import tempfile
 import time
@@ -10,132 +15,96 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
-from .graphs import Graph, api_graph, with_values, workflow
+from .base_folder import ROOT, WORLD_MODELS, held_out_pairs, pair_name, prepared_base
+from .graphs import Graph
+from .measures import TITLES, load_picture_distance, measured, shown
 from .server import Server
-from .stand_ins import cached_stand_ins
+from .side_by_side import write_animation, write_sheet
+from .world import FPS, Clip
+from .world_graphs import FRAMES, PICTURE_VAE, bridged_graph, plain_graph
 
-ROOT = Path(__file__).resolve().parents[1]
-WORKFLOW = "afb_wan2.2_14b_i2v"
-LAST_FRAMING = (190, 30, 580, 255)  # the part of first.jpg that last.jpg shows, pixels
-# the workflow as it ships, with a size and a number of steps that a CPU does in seconds
-VALUES = {
-    "InbetweenKeyframes.width": 320,
-    "InbetweenKeyframes.height": 192,
-    "InbetweenKeyframes.length": 33,
-    "BasicScheduler.steps": 20,
-    "SplitSigmas.step": 10,
-    "InbetweenReverseCandidates.stop_step": 6,
-}
+TRUTH, PLAIN, BRIDGED = "ground truth", "first-last only", "with anchor"
 
 
 def main(arguments: list[str]) -> int:
     output = ROOT / "output"
     started = time.monotonic()
     stages = Stages()
-    with stages.stage("Small random models"):
-        models = cached_stand_ins()
+    videos: dict[str, dict[str, Tensor]] = {}
+    reports: list[str] = []
+    clips = held_out_pairs()
     with tempfile.TemporaryDirectory(prefix="inbetween-demo-") as folder:
-        base = prepared_base(Path(folder), models)
-        server = Server(base, output)
+        server = Server(prepared_base(Path(folder), WORLD_MODELS), output)
         with stages.stage("Starting ComfyUI on the CPU"):
             server.start()
         try:
-            graph = with_values(api_graph(workflow(WORKFLOW), server.get("/object_info")), VALUES)
-            entry = server.run(graph, Progress(graph, stages))
-            results = collected(server, graph, entry, output)
+            for clip in clips:
+                with stages.stage(clip.kind):
+                    videos[clip.kind], report = made(server, clip, output)
+                    reports.append(f"{clip.kind}: {clip.caption}\n{report}")
         finally:
             server.stop()
-    print(f"{'Everything':<40} {time.monotonic() - started:7.1f} s\n")
-    for name, path in results.items():
-        print(f"{name:<12} {path}")
-    print(
-        "\nThe models are random stand-ins under the real files' names: they prove that everything runs, "
-        "the picture is noise shaped by the keyframes."
-    )
+    with stages.stage("Side by side, and the table"):
+        for clip in clips:
+            write_animation(output / f"{pair_name(clip)}.webp", videos[clip.kind], FPS)
+            write_sheet(output / f"{pair_name(clip)}.png", videos[clip.kind])
+        lines = table(clips, videos)
+        (output / "table.txt").write_text(lines + "\n")
+        (output / "report.txt").write_text("\n\n".join(reports) + "\n")
+    print(f"{'Everything':<40} {time.monotonic() - started:7.1f} s\n\n{lines}\n")
+    print("Against the truth, between the ends; higher PSNR and SSIM, lower perceptual distance. One clip says little:")
+    print("./dev bench quality judges every method on many.\n")
+    for clip in clips:
+        print(f"{clip.kind:<16} {output / pair_name(clip)}.webp (to watch) and .png (to read)")
     return 0
 
 
-def prepared_base(base: Path, models: Path) -> Path:
-    """A server's folder with the models linked and the pictures that the shipped workflows ask for.
-
-    first.png and last.png are the two photographs; middle_1.png and middle_2.png the framings that the same camera
-    move passes through at frames 28 and 52 of 81.
-    """
-    (base / "models").symlink_to(models, target_is_directory=True)
-    (base / "input").mkdir()
-    first, last = (Image.open(ROOT / "demo" / "pictures" / f"{name}.jpg") for name in ("first", "last"))
-    pictures = {"first": first, "middle_1": framing(first, 28 / 80), "middle_2": framing(first, 52 / 80), "last": last}
-    for name, picture in pictures.items():
-        picture.save(base / "input" / f"{name}.png")
-    return base
-
-
-def framing(first: Image.Image, share: float) -> Image.Image:
-    """What the camera sees after a share (0..1) of its move from the first picture's framing to the last one's."""
-    whole = (0, 0, *first.size)
-    box = [start + share * (end - start) for start, end in zip(whole, LAST_FRAMING, strict=True)]
-    return first.resize(first.size, Image.Resampling.LANCZOS, box)
+def made(server: Server, clip: Clip, output: Path) -> tuple[dict[str, Tensor], str]:
+    """The three videos of a pair, [N, H, W, 3] in 0..1 each, and what the nodes reported."""
+    ends = [f"{pair_name(clip)}_{end}.png" for end in ("first", "last")]
+    bridged = bridged_graph(server.get("/object_info"), *ends, clip.caption, clip.seed)
+    videos = {TRUTH: clip.frames}
+    videos[PLAIN], _ = _frames_of(server, plain_graph(bridged))
+    videos[BRIDGED], outputs = _frames_of(server, bridged)
+    for key, node in bridged.items():
+        if node["_meta"]["title"] == "Where the video breaks":
+            path = output / f"{pair_name(clip)}_break.png"
+            path.write_bytes(server.image(outputs[key]["images"][0]))
+    texts = [outputs[key]["text"][0] for key, node in bridged.items() if node["class_type"] == "PreviewAny"]
+    return videos, "\n".join(texts)
 
 
-def collected(server: Server, graph: Graph, entry: dict[str, Any], output: Path) -> dict[str, Path]:
-    """Puts the plot, the anchor and the reports beside the video and returns every path by what it is."""
-    outputs = entry["outputs"]
-    found: dict[str, Path] = {}
-    for key, node in graph.items():
-        images = outputs.get(key, {}).get("images", [])
-        if node["class_type"] == "SaveVideo":
-            found["video"] = output / images[0]["subfolder"] / images[0]["filename"]
-        elif node["class_type"] == "PreviewImage":
-            name = node["_meta"]["title"].lower().replace(" ", "_")
-            path = output / f"{name}.png"
-            path.write_bytes(server.image(images[0]))
-            found[name] = path
-    reports = [key for key, node in graph.items() if node["class_type"] == "PreviewAny"]
-    path = output / "report.txt"
-    path.write_text("\n\n".join(f"{graph[key]['_meta']['title']}\n{outputs[key]['text'][0]}" for key in reports) + "\n")
-    found["report"] = path
-    return found
+def _frames_of(server: Server, graph: Graph) -> tuple[Tensor, dict[str, Any]]:
+    outputs = server.run(graph, lambda kind, data: None)["outputs"]
+    pictures = [Image.open(io.BytesIO(server.image(found))) for found in outputs[FRAMES]["images"]]
+    return torch.stack([pil_to_tensor(item.convert("RGB")).movedim(0, -1) / 255 for item in pictures]), outputs
+
+
+def table(clips: list[Clip], videos: dict[str, dict[str, Tensor]]) -> str:
+    """PSNR, SSIM and perceptual distance of every made video, one line each."""
+    from comfy.cli_args import args
+
+    args.cpu = True  # the distance is the host's TAESD, whose modules look for a GPU when they are imported
+    distance = load_picture_distance(WORLD_MODELS / "vae" / PICTURE_VAE)
+    lines = [f"{'pair':<16}{'video':<18}" + "".join(f"{title:>10}" for title in TITLES)]
+    for clip in clips:
+        for name in (PLAIN, BRIDGED):
+            lines.append(f"{clip.kind:<16}{name:<18}{shown(measured(videos[clip.kind][name], clip, distance))}")
+    return "\n".join(lines)
 
 
 class Stages:
-    """Prints how long each stage took; those of no length (loaders, wiring) are left out."""
-
-    def __init__(self) -> None:
-        self._began: dict[str, float] = {}
-
-    def begin(self, name: str) -> None:
-        self._began[name] = time.monotonic()
-
-    def end(self, name: str) -> None:
-        seconds = time.monotonic() - self._began.pop(name)
-        if seconds >= 0.05:
-            print(f"\r{name:<40} {seconds:7.1f} s   ", flush=True)
+    """Prints how long each stage took."""
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        self.begin(name)
+        if sys.stdout.isatty():
+            print(f"{name} ...", end="", flush=True)
+        began = time.monotonic()
         yield
-        self.end(name)
-
-
-class Progress:
-    """Prints what the server is at: one line per node, with its steps while they run."""
-
-    def __init__(self, graph: Graph, stages: Stages) -> None:
-        self._titles = {key: node["_meta"]["title"] for key, node in graph.items()}
-        self._stages, self._current = stages, ""
-
-    def __call__(self, kind: str, data: dict[str, Any]) -> None:
-        if kind in ("executing", "execution_success"):
-            if self._current:
-                self._stages.end(self._current)
-            self._current = self._titles.get(data.get("node") or "", "")
-            if self._current:
-                self._stages.begin(self._current)
-        elif kind == "progress_state" and sys.stdout.isatty():
-            for state in data["nodes"].values():
-                if state["state"] == "running" and state["max"] > 1:
-                    done = f"{self._titles.get(state['node_id'], '')} {state['value']:.0f}/{state['max']:.0f}"
-                    print(f"\r{done:<60}", end="", flush=True)
+        print(f"\r{name:<40} {time.monotonic() - began:7.1f} s", flush=True)

@@ -1,4 +1,7 @@
-"""./dev serve: ComfyUI with this pack for a person with a browser, with small random models under the real names."""
+"""./dev serve: ComfyUI with this pack for a person with a browser.
+
+The shipped workflows find small random models under the real names; the trained models of the demo world are there too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .run import ROOT, prepared_base
+from .base_folder import ROOT, WORLD_MODELS, prepared_base
 from .server import Server
 from .stand_ins import cached_stand_ins
 
@@ -18,11 +21,16 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     models = cached_stand_ins()
     with tempfile.TemporaryDirectory(prefix="inbetween-serve-") as folder:
-        base = prepared_base(Path(folder), models)
+        base = prepared_base(Path(folder), models, WORLD_MODELS)
         with Server(base, ROOT / "output", options.port) as server:
             print(f"ComfyUI with this pack: {server.address}   (results go to {server.output}, Ctrl-C ends it)")
-            print("Templates > comfyui-inbetween has the workflows. The models are random stand-ins: lower the size")
-            print("and the steps, and expect noise in the keyframes' shape.")
+            print(
+                "Templates > comfyui-inbetween has the workflows. Their models are random stand-ins: lower the size and"
+            )
+            print(
+                "the steps, and expect noise. For a trained one choose the demo_world_* files, the nodes Demo World Words"
+            )
+            print("and Demo World Pictures, and the world_* pictures at 64x64 and 33 frames.")
             try:
                 while server.running:
                     time.sleep(0.5)

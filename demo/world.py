@@ -7,7 +7,7 @@ symbol   here       shape            unit
 N        length     --               video frames
 H = W    SIZE       --               pixels
 --       frames     [N, H, W, 3]     RGB, 0..1
---       moving     [N, H, W]        true where a method can be wrong (see Clip)
+--       moving     [N, H, W]        true where shapes are, were or will be (see Clip)
 
 Motion is what two pictures can tell: speeds are constant, a shape on an arc looks along its path, and every texture has
 a front and a back, so that its heading can be read.
@@ -57,7 +57,8 @@ class Clip:
     Attributes:
         frames: [N, H, W, 3] float32, RGB in 0..1.
         moving: [N, H, W] bool: a moving shape is here now (hidden or not), or was in the first frame, or will be in
-            the last one. That is where an inbetweening method can be wrong, ghosts included.
+            the last one. That is where a cross-fade is most wrong, ghosts included. The ground pans too, by less, and
+            counts in measures of the whole frame.
         kind: one of KINDS.
         caption: what happens, in the words of WORDS.
         seed: the seed that gives this clip again.

@@ -25,11 +25,11 @@ def test_a_grey_clip_shows_its_keyframes_and_nothing_else():
     assert (shown[[1, 11, 13, 31]] == 0.5).all()
 
 
-def test_conditions_know_the_first_frame_most_know_the_last_and_some_know_one_between():
+def test_conditions_know_the_first_frame_most_know_the_last_and_two_of_five_know_one_between():
     drawn = [world_batches.drawn_keyframes(Random(seed), 33) for seed in range(2000)]
     assert all(known[0] == 0 for known in drawn)
     assert sum(known[-1] == 32 for known in drawn) / 2000 == pytest.approx(0.8, abs=0.03)
-    assert sum(len(set(known) - {0, 32}) > 0 for known in drawn) / 2000 == pytest.approx(0.2, abs=0.03)
+    assert sum(len(set(known) - {0, 32}) > 0 for known in drawn) / 2000 == pytest.approx(0.4, abs=0.03)
     assert all(len(known) == len(set(known)) for known in drawn)
 
 
@@ -54,3 +54,12 @@ def test_the_rate_rises_stays_and_falls_to_zero():
     assert rates[499] == 1
     assert rates[-1] == pytest.approx(0, abs=1e-9)
     assert all(later <= earlier for earlier, later in zip(rates[WARM_UP:-1], rates[WARM_UP + 1 :], strict=True))
+
+
+def test_a_task_s_batch_is_a_function_of_its_index():
+    from pack.training.video_vae import VideoVAE
+
+    task = VideoVAE()
+    first, again, other = (task.batch(index, 3, 50)["clip"] for index in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)

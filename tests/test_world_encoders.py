@@ -42,6 +42,14 @@ def test_a_picture_is_257_tokens_from_which_every_patch_can_be_read_back():
     torch.testing.assert_close(signed, pictures.movedim(-1, 1) * 2 - 1, atol=1e-4, rtol=0)
 
 
+def test_the_vector_is_the_thumbnail_and_its_brightness():
+    red = torch.zeros(1, 64, 64, 3)
+    red[..., 0] = 1
+    channels = encoders.picture_vectors(red).unflatten(1, (4, 8, 8))
+    expected = torch.tensor([1.0, -1.0, -1.0, -1 / 3])[None, :, None, None].expand(1, 4, 8, 8)
+    torch.testing.assert_close(channels, expected)
+
+
 def test_any_size_of_picture_gives_the_same_shape():
     assert encoders.picture_tokens(torch.rand(1, 48, 96, 3)).shape == (1, 257, 1280)
     assert encoders.picture_vectors(torch.rand(3, 48, 96, 3)).shape == (3, encoders.VECTOR_SIZE)

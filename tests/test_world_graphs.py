@@ -23,7 +23,22 @@ def bridged(shipped):
     return world_graphs.bridged_graph({}, "a.png", "b.png", "a red disc moves right", 7)
 
 
-def test_only_loaders_values_and_the_ending_differ(shipped, bridged):
+def test_every_other_input_and_link_is_the_shipped_one(shipped, bridged):
+    given = {name.rpartition(".")[2] for name in world_graphs.VALUES} | {"image", "text", "noise_seed"}
+    dropped = {key for key, node in shipped.items() if node["class_type"] == "InbetweenLoadLPIPS"}
+    for key, node in bridged.items():
+        if key != world_graphs.FRAMES and node["class_type"] == shipped[key]["class_type"]:
+            expected = {
+                name: value
+                for name, value in shipped[key]["inputs"].items()
+                if not (isinstance(value, list) and value[0] in dropped)
+            }
+            assert node["inputs"].keys() == expected.keys()
+            for name in expected.keys() - given:
+                assert node["inputs"][name] == expected[name], (node["class_type"], name)
+
+
+def test_only_loaders_and_the_ending_differ_in_class(shipped, bridged):
     classes = {key: node["class_type"] for key, node in bridged.items()}
     changed = {
         node["class_type"]: classes.get(key) for key, node in shipped.items() if classes.get(key) != node["class_type"]

@@ -1,0 +1,1 @@
+"""Scripts that make weights: run with accelerate, not published."""

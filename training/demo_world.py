@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
+from ..demo.base_folder import ROOT, WORLD_MODELS
 from .loop import Settings, Task, train
 from .picture_model import PictureModel, write_latents
 from .picture_vae import PictureVAE
 from .shipped import collect
-from .video_latents import SHARD, load_vae, write_shards
+from .video_latents import SHARD, write_shards
 from .video_model import VideoModel
 from .video_vae import VideoVAE
 
-ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "training_runs"
-MODELS = ROOT / "demo" / "models"
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,13 @@ def main(arguments: list[str]) -> int:
         "stages", nargs="*", metavar="stage", help=f"{', '.join(STAGES)}; all in order if none is named"
     )
     parser.add_argument("--runs", type=Path, default=RUNS, help="where runs are kept")
-    parser.add_argument("--models", type=Path, default=MODELS, help="where collect puts the files")
+    parser.add_argument("--models", type=Path, default=WORLD_MODELS, help="where collect puts the files")
     parser.add_argument("--steps", type=int, help="steps of a stage, instead of the plan's")
     parser.add_argument("--rate", type=float, help="highest learning rate, instead of the plan's")
-    parser.add_argument("--minutes", type=float, default=0, help="stop a stage after so long; it can be resumed")
     parser.add_argument("--every", type=int, default=500, help="steps between held-out numbers and checkpoints")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--start-from", type=Path, help="a state.pt whose weights a new run begins with")
+    parser.add_argument("--start-from", type=Path, help="a models folder whose weights new runs begin with")
     parser.add_argument(
         "--shards", type=int, nargs=2, metavar=("FROM", "TO"), help="only these shards of video latents"
     )
@@ -98,15 +97,17 @@ class Run:
         self._options, self._plan, self._runs = options, plan, options.runs
 
     def video_vae(self) -> None:
-        self._train(VideoVAE(), self._plan.video_vae)
+        # going on from trained weights, the residual branches are there from the first step
+        task = VideoVAE() if self._options.start_from is None else VideoVAE(shallow_share=0)
+        self._train(task, self._plan.video_vae)
 
     def video_latents(self) -> None:
         numbers = range(*(self._options.shards or (0, self._plan.video_shards)))
-        vae = load_vae(self._file("video_vae", "vae"))
-        write_shards(vae, self._runs / "video_latents", numbers, self._plan.shard_clips)
+        folder = self._runs / "video_latents"
+        self._alone(lambda: write_shards(self._written(VideoVAE), folder, numbers, self._plan.shard_clips))
 
     def video_model(self) -> None:
-        vae, latents = self._file("video_vae", "vae"), self._runs / "video_latents"
+        vae, latents = self._written(VideoVAE), self._runs / "video_latents"
         self._train(VideoModel(vae, latents, 24 // self._plan.batch_divisor), self._plan.video_model)
 
     def picture_vae(self) -> None:
@@ -114,34 +115,40 @@ class Run:
 
     def picture_latents(self) -> None:
         path = self._runs / "picture_latents.safetensors"
-        write_latents(self._file("picture_vae", "vae"), path, self._plan.picture_clips)
+        self._alone(lambda: write_latents(self._written(PictureVAE), path, self._plan.picture_clips))
 
     def picture_model(self) -> None:
-        vae, latents = self._file("picture_vae", "vae"), self._runs / "picture_latents.safetensors"
+        vae, latents = self._written(PictureVAE), self._runs / "picture_latents.safetensors"
         self._train(PictureModel(vae, latents, 8 // self._plan.batch_divisor), self._plan.picture_model)
 
     def collect(self) -> None:
-        for path in collect(self._runs, self._options.models):
-            logging.info("%s, %.1f MB", path, path.stat().st_size / 1e6)
+        self._alone(lambda: collect(self._runs, self._options.models))
+
+    @staticmethod
+    def _alone(work: Callable[[], object]) -> None:
+        """What one process does while the others wait."""
+        state = PartialState()
+        if state.is_main_process:
+            work()
+        state.wait_for_everyone()
 
     def _train(self, task: Task, plan: tuple[int, float]) -> None:
         options = self._options
         settings = Settings(
             steps=options.steps or plan[0],
             rate=options.rate or plan[1],
-            minutes=options.minutes,
             workers=options.workers,
             every=options.every,
             threads=options.threads,
         )
         train(task, self._runs / task.name, settings, options.start_from)
 
-    def _file(self, stage: str, kind: str) -> Path:
-        """The one file of a finished stage."""
-        found = sorted((self._runs / stage / "models" / kind).glob("*.safetensors"))
-        if not found:
-            raise SystemExit(f"the stage {stage} has written nothing to {self._runs} yet: run it first")
-        return found[0]
+    def _written(self, task: type[VideoVAE] | type[PictureVAE]) -> Path:
+        """The file of a stage that has run."""
+        path = self._runs / task.name / "models" / task.file
+        if not path.exists():
+            raise SystemExit(f"{path} is not there: run the stage {task.name} first")
+        return path
 
 
 STAGES: dict[str, Callable[[Run], None]] = {

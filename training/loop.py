@@ -1,6 +1,6 @@
 """One training loop for every model of the demo world: accelerate, a moving average, checkpoints, held-out numbers.
 
-A batch is a pure function of the seed, the process and the step, so a run that was stopped goes on as if it had not.
+A batch is a pure function of the process and the step, so a run that was stopped goes on as if it had not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,9 +29,14 @@ Batch = Any  # a tensor, or a dict or tuple of tensors
 
 
 class Task(Protocol):
-    """What is trained: a module whose forward takes a batch and gives the loss, and what belongs to it."""
+    """What is trained: a module whose forward takes a batch and gives the loss, and what belongs to it.
+
+    Attributes:
+        name: of the stage. file: where the host looks for the result, under a models folder.
+    """
 
     name: str
+    file: str
 
     def module(self) -> nn.Module:
         """A fresh module; its forward maps a batch to (loss, numbers to log)."""
@@ -38,13 +45,16 @@ class Task(Protocol):
         """Share of the highest learning rate at this step, 1 to steps."""
 
     def batch(self, index: int, step: int, steps: int) -> Batch:
-        """The batch of this index, drawn with randomness of its own."""
+        """What one process sees at a step, 0 to steps-1; `index` is another for every process and step."""
 
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """Numbers on clips that training never sees."""
 
-    def export(self, module: nn.Module, folder: Path) -> list[Path]:
-        """Writes the host's files into models/-like folders under `folder`."""
+    def export(self, module: nn.Module, path: Path) -> None:
+        """Writes the host's file."""
+
+    def load(self, module: nn.Module, path: Path) -> None:
+        """Reads the host's file into a module, to go on from it."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +62,8 @@ class Settings:
     """How long and how fast; what is not said here is the same for every model.
 
     Attributes:
-        steps: optimiser steps in all.
+        steps: optimiser steps in all. Several processes take as many steps, each with a batch of its own.
         rate: the highest learning rate.
-        minutes: stop after this long, even if steps are left (they can be resumed); 0 is no limit.
         workers: processes that draw batches; 0 draws them in this one.
         every: steps between held-out numbers and checkpoints.
         threads: CPU threads of this process.
@@ -62,12 +71,9 @@ class Settings:
 
     steps: int
     rate: float
-    minutes: float = 0.0
     workers: int = 0
     every: int = 500
     threads: int = 1
-    mixed_precision: str = "bf16"
-    seed: int = 0
 
 
 WARM_UP = 100  # steps
@@ -76,18 +82,19 @@ AVERAGE = 0.998  # share of the moving average that stays at each step
 CLIP = 1.0  # the longest gradient
 
 
-def train(task: Task, folder: Path, settings: Settings, start_from: Path | None = None) -> Path:
+def train(task: Task, folder: Path, settings: Settings, start_from: Path | None = None) -> None:
     """Trains a task, or goes on with one, and writes the model files at every checkpoint and at the end.
 
     Args:
         folder: of this run: state.pt (to go on), log.jsonl (numbers), models/ (the host's files).
-        start_from: a state.pt whose averaged weights a new run begins with.
-    Returns:
-        The folder with the model files.
+        start_from: a models folder; a new run begins with the weights in its file.
     """
     torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    accelerator = Accelerator(mixed_precision=settings.mixed_precision)
+    torch.manual_seed(0)
+    # some parts rest in some steps: residual branches, image tokens
+    accelerator = Accelerator(
+        mixed_precision="bf16", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+    )
     module = task.module().to(accelerator.device)
     average = {key: value.detach().clone() for key, value in module.state_dict().items()}
     optimizer = MatrixOptimizer(module, settings.rate)
@@ -99,8 +106,8 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
         optimizer.load_state_dict(state["optimizer"])
         average, step, spent = state["average"], state["step"], state["seconds"]
     elif start_from is not None:
-        average = torch.load(start_from, map_location=accelerator.device, weights_only=True)["average"]
-        module.load_state_dict(average)
+        task.load(module, start_from / task.file)
+        average = {key: value.detach().clone() for key, value in module.state_dict().items()}
     module = accelerator.prepare(module)
     began = time.monotonic()
     losses = Means()
@@ -115,24 +122,29 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
         optimizer.step()
         losses.add({"loss": float(loss.detach()), **numbers})
         _update(average, accelerator.unwrap_model(module), min(AVERAGE, step / (step + 10)))
-        elapsed = spent + time.monotonic() - began
-        last = step == settings.steps or (settings.minutes and elapsed >= 60 * settings.minutes)
-        if accelerator.is_main_process and (last or step % settings.every == 0):
-            plain = accelerator.unwrap_model(module)
-            _checkpoint(state_file, plain, optimizer, average, step, elapsed)
-            averaged = task.module().to(accelerator.device)
-            averaged.load_state_dict(average)
-            averaged.eval()
-            with torch.no_grad(), accelerator.autocast():
-                found = task.held_out(averaged, accelerator.device)
+        if accelerator.is_main_process and (step == settings.steps or step % settings.every == 0):
+            elapsed = spent + time.monotonic() - began
+            found = _judged(task, average, accelerator, folder)
             row = {"step": step, "seconds": round(elapsed), **losses.taken(), **found}
             with open(folder / "log.jsonl", "a") as file:
                 file.write(json.dumps(row) + "\n")
             log.info("%s %s", task.name, "  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
-            task.export(averaged, folder / "models")
-        if last:
-            break
-    return folder / "models"
+            # last, so that a run ended before here repeats what it has not written
+            _checkpoint(state_file, accelerator.unwrap_model(module), optimizer, average, step, elapsed)
+    accelerator.wait_for_everyone()
+
+
+@torch.no_grad()
+def _judged(task: Task, average: dict[str, Tensor], accelerator: Accelerator, folder: Path) -> dict[str, float]:
+    """Writes the averaged weights as the host's file and returns their held-out numbers."""
+    averaged = task.module().to(accelerator.device)
+    averaged.load_state_dict(average)
+    averaged.eval()
+    path = folder / "models" / task.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with accelerator.autocast():
+        task.export(averaged, path)
+        return task.held_out(averaged, accelerator.device)
 
 
 def rate_over(step: int, begin: int, end: int, fall: float = COOL_DOWN) -> float:
@@ -176,8 +188,7 @@ class _Steps(Dataset):
         if offset >= len(self):
             raise IndexError(offset)
         step = self._start + offset
-        index = (self._settings.seed * 1_000_003 + step) * self._processes + self._process
-        return self._task.batch(index, step, self._settings.steps)
+        return self._task.batch(step * self._processes + self._process, step, self._settings.steps)
 
 
 def _batches(task: Task, settings: Settings, accelerator: Accelerator, start: int) -> Iterator[Batch]:
@@ -197,6 +208,17 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 def _update(average: dict[str, Tensor], module: nn.Module, share: float) -> None:
     for key, value in module.state_dict().items():
         average[key].lerp_(value, 1 - share)
+
+
+def load_host_file(part: nn.Module, path: Path) -> None:
+    """Reads a safetensors file of any precision into the part of a module that it was written from."""
+    part.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+
+
+def write_host_file(part: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes a part of a module as safetensors, in its own precision."""
+    state = {key: value.detach().cpu().contiguous() for key, value in part.state_dict().items()}
+    save_file(state, path, metadata)
 
 
 def _checkpoint(

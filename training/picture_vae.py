@@ -1,6 +1,6 @@
 """Task: the TAESD-format autoencoder of single pictures, for the SVD-format model. The module is the host's own.
 
-Loss: |d| + 5 d^2 on 0..1. The file carries the scale by which the host multiplies SD 1.5's latents, so that the model
+The file carries the scale by which the host multiplies SD 1.5's latents, so that the model
 sees deviation 1.
 """
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from random import Random
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..demo import world
-from .loop import Batch, rate_over
+from ..demo.measures import decibel
+from .loop import Batch, load_host_file, rate_over, write_host_file
+from .reconstruction import noisy, reconstruction_loss
 
 HOST_SCALE = 0.18215  # of SD 1.5's latent format, and SVD's
-LATENT_NOISE = 0.05
-LATENT_COST = 1e-4
 
 
 class PictureVAE:
     """See the module."""
 
     name = "picture_vae"
+    file = "vae/demo_world_taesd.safetensors"
 
     def __init__(self, clips: int = 8) -> None:
         """clips: in a batch, of which each gives its first and its last picture."""
@@ -49,21 +49,21 @@ class PictureVAE:
         for seed in world.VALIDATION[:32]:
             pictures = world.clip(seed, 3).frames.movedim(-1, 1).to(device)
             error = module.decode(module.encode(pictures)).float().clamp(0, 1) - pictures
-            found.append(float(-10 * error.square().mean().log10()))
+            found.append(decibel(error.square()))
         return {"psnr": sum(found) / len(found)}
 
-    def export(self, module: nn.Module, folder: Path) -> list[Path]:
-        """One file for VAELoader."""
+    def export(self, module: nn.Module, path: Path) -> None:
+        """One file for VAELoader, with the scale that gives the model deviation 1."""
         pictures = torch.cat([world.clip(seed, 3).frames for seed in world.TRAIN[:64]]).movedim(-1, 1)
-        latents = module.encode(pictures.to(next(module.parameters()).device)).float().cpu()
-        state = {key: value.detach().cpu().contiguous() for key, value in module.autoencoder.state_dict().items()}
+        latents = module.encode(pictures.to(next(module.parameters()).device)).float()
         # the host gives encoder(x) / scale + shift and multiplies it by HOST_SCALE
-        state["vae_scale"] = latents.std() * HOST_SCALE
-        state["vae_shift"] = -latents.mean() / state["vae_scale"]
-        path = folder / "vae" / "demo_world_taesd.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, path)
-        return [path]
+        scale = latents.std() * HOST_SCALE
+        module.autoencoder.vae_scale.data.copy_(scale)
+        module.autoencoder.vae_shift.data.copy_(-latents.mean() / scale)
+        write_host_file(module.autoencoder, path)
+
+    def load(self, module: nn.Module, path: Path) -> None:
+        load_host_file(module.autoencoder, path)
 
 
 class Reconstruction(nn.Module):
@@ -81,12 +81,7 @@ class Reconstruction(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         latents = self.encode(batch["pictures"])
-        generator = torch.Generator().manual_seed(int(batch["seed"]))
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        error = self.decode(latents + LATENT_NOISE * noise).float() - batch["pictures"]
-        square = error.square().mean()
-        loss = error.abs().mean() + 5 * square + LATENT_COST * latents.float().square().mean()
-        return loss, {"mse": float(square.detach())}
+        return reconstruction_loss(self.decode(noisy(latents, int(batch["seed"]))), batch["pictures"], latents)
 
 
 def host_autoencoder() -> nn.Module:

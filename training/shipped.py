@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+log = logging.getLogger(__name__)
 
-def collect(runs: Path, models: Path) -> list[Path]:
+
+def collect(runs: Path, models: Path) -> None:
     """Copies every stage's files into one models folder, as fp16.
 
     Raises:
         ValueError: a weight does not fit into half precision.
     """
-    written = []
     for path in sorted(runs.glob("*/models/*/*.safetensors")):
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
@@ -26,5 +28,4 @@ def collect(runs: Path, models: Path) -> list[Path]:
         target = models / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         save_file(state, target, metadata)
-        written.append(target)
-    return written
+        log.info("%s, %.1f MB", target, target.stat().st_size / 1e6)

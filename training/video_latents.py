@@ -1,7 +1,7 @@
 """What the video model trains on: latents of clips and of their condition clips, encoded once with the finished VAE.
 
-One shard holds 32 clips and is a pure function of its number, so several processes can write different shards, and
-training can begin with those that are there.
+One shard holds 32 clips and is a pure function of its number and the VAE, so several processes can write different
+shards. Half of the clips are played backwards: the model is asked for both directions of time.
 
 in a shard   shape                       what
 target       [32, 16, T, 8, 8]           the clip, in the model's scale (zero mean, deviation 1)
@@ -13,11 +13,13 @@ words        [32, 40, 64]                the caption's tokens
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from random import Random
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -54,23 +56,54 @@ def encoded(vae: WanVAE, clips: Tensor) -> Tensor:
     return model_scale(mean.float()).cpu().contiguous()
 
 
-def write_shards(vae: WanVAE, folder: Path, numbers: range, size: int = SHARD) -> None:
-    """Writes the shards that are missing. About 10 s each on one core."""
+def host_scale(latents: Tensor) -> Tensor:
+    """The reverse of `model_scale`."""
+    from comfy.latent_formats import Wan21
+
+    return Wan21().process_out(latents)
+
+
+def write_shards(vae: Path, folder: Path, numbers: range, size: int = SHARD) -> None:
+    """Writes the shards that are missing or were made by another VAE. About 6 s each on one core.
+
+    Args:
+        vae: the trained VAE's file. numbers: of the shards. size: clips in each.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    made_by, network = fingerprint(vae), load_vae(vae)
+    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
     for number in numbers:
         path = folder / f"{number:05d}.safetensors"
-        if path.exists():
+        if path.exists() and made_with(path) == made_by:
             continue
         partial = path.with_suffix(f".{os.getpid()}")
-        save_file(shard(vae, number, size), partial)
+        save_file(shard(network, number, size), partial, {"made_by": made_by})
         partial.rename(path)
+
+
+def fingerprint(path: Path) -> str:
+    """What tells a model file from another."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def made_with(path: Path) -> str:
+    """The fingerprint of the autoencoder that made a file of latents."""
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("made_by", "")
 
 
 def shard(vae: WanVAE, number: int, size: int = SHARD) -> dict[str, Tensor]:
     """One shard of `size` clips; see the module."""
     random = Random(f"video latents {number}")
     clips = [world.clip(seed) for seed in world.TRAIN[number * size : (number + 1) * size]]
-    frames = torch.stack([clip.frames for clip in clips])
+    backwards = [random.random() < 0.5 for _ in clips]
+    frames = torch.stack(
+        [clip.frames.flip(0) if back else clip.frames for clip, back in zip(clips, backwards, strict=True)]
+    )
+    captions = [
+        world.reversed_caption(clip.caption) if back else clip.caption
+        for clip, back in zip(clips, backwards, strict=True)
+    ]
     known = torch.zeros(size, world.LENGTH, dtype=torch.bool)
     for row in known:
         row[drawn_keyframes(random, world.LENGTH)] = True
@@ -82,23 +115,17 @@ def shard(vae: WanVAE, number: int, size: int = SHARD) -> dict[str, Tensor]:
         "condition": torch.cat([encoded(vae, part) for part in shown.split(4)]).half(),
         "known": known,
         "ends": (frames[:, [0, -1]] * 255).round().byte(),
-        "words": torch.stack([word_tokens(clip.caption) for clip in clips]),
+        "words": torch.stack([word_tokens(caption) for caption in captions]),
     }
 
 
 class LatentStore:
-    """The shards of a folder in memory; new ones are noticed while training goes on."""
+    """The shards of a folder in memory."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shards: dict[str, dict[str, Tensor]] = {}
-
-    def refresh(self) -> int:
-        """Reads shards that are new and returns how many clips there are."""
-        for path in sorted(self._folder.glob("*.safetensors")):
-            if path.name not in self._shards:
-                self._shards[path.name] = load_file(path)
-        return sum(len(item["known"]) for item in self._shards.values())
+    def __init__(self, folder: Path, vae: Path) -> None:
+        """folder: of the shards. vae: the file that must have made them."""
+        self._folder, self._vae = folder, vae
+        self._clips: dict[str, Tensor] = {}
 
     def drawn(self, random: Random, count: int, with_last: bool | None = None) -> dict[str, Tensor]:
         """A batch of clips.
@@ -106,15 +133,23 @@ class LatentStore:
         Args:
             with_last: only clips whose condition knows the last frame (True) or does not (False); None takes all.
         Raises:
-            RuntimeError: there is no shard.
+            RuntimeError: there is no such clip, or another VAE made the shards.
         """
-        if not self._shards and not self.refresh():
-            raise RuntimeError(f"there are no latents in {self._folder}: run the stage video_latents first")
-        names = sorted(self._shards)
-        rows = []
-        while len(rows) < count:
-            item = self._shards[random.choice(names)]
-            row = random.randrange(len(item["known"]))
-            if with_last is None or bool(item["known"][row, -1]) == with_last:
-                rows.append({key: value[row] for key, value in item.items()})
-        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+        if not self._clips:
+            self._clips = self._read()
+        knows = self._clips["known"][:, -1]
+        rows = torch.arange(len(knows)) if with_last is None else (knows == with_last).nonzero()[:, 0]
+        if len(rows) == 0:
+            raise RuntimeError(f"no clip in {self._folder} has with_last {with_last}: write more shards")
+        chosen = rows[[random.randrange(len(rows)) for _ in range(count)]]
+        return {key: value[chosen] for key, value in self._clips.items()}
+
+    def _read(self) -> dict[str, Tensor]:
+        paths = sorted(self._folder.glob("*.safetensors"))
+        made_by = fingerprint(self._vae)
+        stale = [path for path in paths if made_with(path) != made_by]
+        if not paths or stale:
+            found = f"{stale[0].name} was made by another VAE" if stale else "there are none"
+            raise RuntimeError(f"{self._folder} should hold latents of {self._vae}, but {found}: write them first")
+        shards = [load_file(path) for path in paths]
+        return {key: torch.cat([item[key] for item in shards]) for key in shards[0]}

@@ -15,19 +15,19 @@ from random import Random
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..demo import world
+from ..demo.measures import decibel
+from ..demo.world_graphs import SHIFT
 from ..demo.world_nodes.encoders import TEXT_SIZE, TOKEN_SIZE, picture_tokens, word_tokens
 from .attention import attention
-from .loop import Batch, rate_over
-from .video_latents import LatentStore, encoded, load_vae
+from .loop import Batch, load_host_file, rate_over, write_host_file
+from .video_latents import LatentStore, encoded, host_scale, load_vae
 from .world_batches import keyframes_on_grey
 
 DIM, HEADS, LAYERS, TIME_SIZE = 192, 4, 6, 128
 IMAGE_TOKENS = 257
-SHIFT = 3.0  # training draws s as the host's schedule of this shift would visit it
 TOKEN_STEPS = 4  # one step of so many has image tokens
 NO_CAPTION = 0.1
 
@@ -36,10 +36,11 @@ class VideoModel:
     """See the module."""
 
     name = "video_model"
+    file = "diffusion_models/demo_world_wan_flf2v.safetensors"
 
     def __init__(self, vae: Path, latents: Path, batch_size: int = 24, width: int = DIM, layers: int = LAYERS) -> None:
         """vae: the trained VAE's file. latents: the folder of shards. width, layers: of the transformer."""
-        self._vae, self._store, self._batch_size = vae, LatentStore(latents), batch_size
+        self._vae, self._store, self._batch_size = vae, LatentStore(latents, vae), batch_size
         self._width, self._layers = width, layers
 
     def module(self) -> nn.Module:
@@ -50,9 +51,7 @@ class VideoModel:
 
     def batch(self, index: int, step: int, steps: int) -> Batch:
         random = Random(f"video_model {index}")
-        if step % 200 == 0:
-            self._store.refresh()
-        tokens = index % TOKEN_STEPS == 0
+        tokens = step % TOKEN_STEPS == 0  # in all processes alike
         drawn = self._store.drawn(random, self._batch_size, random.random() < 0.8 if tokens else None)
         captions = torch.tensor([random.random() >= NO_CAPTION for _ in range(self._batch_size)])
         level = torch.tensor([random.random() for _ in range(self._batch_size)])
@@ -90,19 +89,18 @@ class VideoModel:
         made = sampled(module.transformer, condition, words, pictures, noise, steps=12)
         numbers["latent_error"] = float((made - target).square().mean())
         for name, latents in (("psnr", made[:8]), ("psnr_vae", target[:8])):
-            numbers[name] = sum(
-                _psnr(vae.decode(host_scale(latent[None])).float().cpu(), clip)
-                for latent, clip in zip(latents, frames, strict=False)
-            ) / len(latents)
+            pictures = (vae.decode(host_scale(latents)).float().cpu().movedim(1, -1) / 2 + 0.5).clamp(0, 1)
+            errors = (pictures - frames[: len(latents)]).square()
+            numbers[name] = sum(decibel(error) for error in errors) / len(errors)
         return numbers
 
-    def export(self, module: nn.Module, folder: Path) -> list[Path]:
-        path = folder / "diffusion_models" / "demo_world_wan_flf2v.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def export(self, module: nn.Module, path: Path) -> None:
+        """For UNETLoader; the metadata says what the host cannot read off the weights."""
         config = {"transformer": {"num_heads": HEADS, "text_dim": TEXT_SIZE, "freq_dim": TIME_SIZE}}
-        state = {key: value.detach().cpu().contiguous() for key, value in module.transformer.state_dict().items()}
-        save_file(state, path, {"config": json.dumps(config)})
-        return [path]
+        write_host_file(module.transformer, path, {"config": json.dumps(config)})
+
+    def load(self, module: nn.Module, path: Path) -> None:
+        load_host_file(module.transformer, path)
 
 
 class FlowMatching(nn.Module):
@@ -193,7 +191,7 @@ def predicted(
 def sampled(
     transformer: nn.Module, condition: Tensor, words: Tensor, pictures: Tensor, noise: Tensor, steps: int
 ) -> Tensor:
-    """Latents [B, 16, T, h, w] in the model's scale, by Euler steps along the schedule of SHIFT."""
+    """Latents [B, 16, T, h, w] in the model's scale, by Euler steps along the host's schedule of SHIFT."""
     levels = torch.linspace(1, 0, steps + 1)
     levels = SHIFT * levels / (1 + (SHIFT - 1) * levels)
     x = noise
@@ -201,16 +199,3 @@ def sampled(
         level = torch.full((len(x),), now, device=x.device)
         x = x + (then - now) * predicted(transformer, x, level, condition, words, pictures).float()
     return x
-
-
-def host_scale(latents: Tensor) -> Tensor:
-    """The reverse of `model_scale`."""
-    from comfy.latent_formats import Wan21
-
-    return Wan21().process_out(latents)
-
-
-def _psnr(signed: Tensor, frames: Tensor) -> float:
-    """PSNR, dB, of a decoded clip [1, 3, N, H, W] in -1..1 against frames [N, H, W, 3] in 0..1."""
-    pictures = (signed[0].movedim(0, -1) / 2 + 0.5).clamp(0, 1)
-    return float(-10 * (pictures - frames).square().mean().log10())

@@ -1,8 +1,7 @@
 """Task: the Wan 2.1-format VAE of the demo world.
 
 The residual branches are left out at first: what remains is nearly linear, costs a fifth and finds in minutes what a
-linear code of the clip can do. Then the branches, which start at zero, learn the rest. Loss: |d| + 5 d^2 on -1..1, so
-that edges count and so does PSNR. A little noise on the latent keeps its scale meaningful and the decoder tolerant.
+linear code of the clip can do. Then the branches, which start at zero, learn the rest.
 """
 
 from __future__ import annotations
@@ -15,8 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..demo import world
+from ..demo.measures import decibel
 from . import wan_vae
-from .loop import Batch, rate_over
+from .loop import Batch, load_host_file, rate_over
+from .reconstruction import noisy, reconstruction_loss
 from .world_batches import clip_batch, keyframes_on_grey, to_signed
 
 DEEP_RATE = 0.2  # of the highest rate
@@ -24,17 +25,16 @@ DEEP_RATE = 0.2  # of the highest rate
 # zeros before them and fails where there are none
 SHALLOW_SIZES = ((8, 1), (2, 17), (2, 33))
 DEEP_SIZES = ((8, 1), (1, 17), (1, 33))
-LATENT_NOISE = 0.05
-LATENT_COST = 1e-4  # keeps the latent from growing against the noise
 
 
 class VideoVAE:
     """See the module."""
 
     name = "video_vae"
+    file = "vae/demo_world_wan_vae.safetensors"
 
     def __init__(self, width: int = 8, shallow_share: float = 0.15) -> None:
-        """width: base channels. shallow_share: of the steps, the share without residual branches."""
+        """width: base channels. shallow_share: of the steps, the share without residual branches; 0 to go on."""
         self._width, self._shallow_share = width, shallow_share
 
     def module(self) -> nn.Module:
@@ -53,32 +53,36 @@ class VideoVAE:
 
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """Mean PSNR, dB: of clips, of their last frames, and of keyframes on grey (counted where they are known)."""
-        whole, ends, known = [], [], []
+        found: dict[str, list[float]] = {"psnr": [], "psnr_last": [], "psnr_grey": []}
         for seed in world.VALIDATION[:16]:
             frames = world.clip(seed).frames
-            for clip, into in ((frames, whole), (keyframes_on_grey(frames, [0, world.LENGTH - 1]), known)):
-                x = to_signed(clip).transpose(0, 1)[None].to(device)
-                mean, _ = module.vae.encode(x)
-                error = ((module.vae.decode(mean).float().clamp(-1, 1) - x) / 2).square()
-                frames_of = error if into is whole else error[:, :, [0, -1]]
-                into.append(_psnr(frames_of))
-                if into is whole:
-                    ends.append(_psnr(error[:, :, -1]))
-        count = len(whole)
-        return {"psnr": sum(whole) / count, "psnr_last": sum(ends) / count, "psnr_grey": sum(known) / count}
+            error = self._square_error(module, frames, device)
+            found["psnr"].append(decibel(error))
+            found["psnr_last"].append(decibel(error[:, :, -1]))
+            ends = [0, world.LENGTH - 1]
+            error = self._square_error(module, keyframes_on_grey(frames, ends), device)
+            found["psnr_grey"].append(decibel(error[:, :, ends]))
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
-    def export(self, module: nn.Module, folder: Path) -> list[Path]:
-        """The file for VAELoader, its latents brought to the scale that the host expects."""
+    @staticmethod
+    def _square_error(module: nn.Module, frames: Tensor, device: torch.device) -> Tensor:
+        """[1, 3, N, H, W] on colours in 0..1."""
+        clip = to_signed(frames).transpose(0, 1)[None].to(device)
+        made = module.vae.decode(module.vae.encode(clip)[0]).float().clamp(-1, 1)
+        return ((made - clip) / 2).square()
+
+    def export(self, module: nn.Module, path: Path) -> None:
+        """For VAELoader; its latents are brought to the scale that the host expects."""
         device = next(module.parameters()).device
         latents = [
             module.vae.encode(to_signed(world.clip(seed).frames).transpose(0, 1)[None].to(device))[0].float()
             for seed in world.TRAIN[:32]
         ]
         state = {key: value.detach().cpu().contiguous() for key, value in module.vae.state_dict().items()}
-        path = folder / "vae" / "demo_world_wan_vae.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(folded(state, torch.cat(latents).cpu()), path)
-        return [path]
+
+    def load(self, module: nn.Module, path: Path) -> None:
+        load_host_file(module.vae, path)
 
 
 class Reconstruction(nn.Module):
@@ -94,12 +98,7 @@ class Reconstruction(nn.Module):
                 block.shallow = bool(batch["shallow"])
         clip = batch["clip"].contiguous(memory_format=torch.channels_last_3d)
         mean, _ = self.vae.encode(clip)
-        generator = torch.Generator().manual_seed(int(batch["seed"]))
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
-        error = self.vae.decode(mean + LATENT_NOISE * noise).float() - clip
-        square = error.square().mean()
-        loss = error.abs().mean() + 5 * square + LATENT_COST * mean.float().square().mean()
-        return loss, {"mse": float(square.detach())}
+        return reconstruction_loss(self.vae.decode(noisy(mean, int(batch["seed"]))), clip, mean)
 
 
 def started(vae: wan_vae.WanVAE) -> wan_vae.WanVAE:
@@ -124,11 +123,6 @@ def started(vae: wan_vae.WanVAE) -> wan_vae.WanVAE:
             else:
                 weight[:, :, -1, 0, 0] = torch.cat([same, same])
     return vae
-
-
-def _psnr(square_error: Tensor) -> float:
-    """PSNR, dB, of squared errors on 0..1."""
-    return float(-10 * square_error.mean().log10())
 
 
 def folded(state: dict[str, Tensor], latents: Tensor) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ The host encodes and decodes in pieces with a cache per convolution, which is sl
 at once and gives the same numbers: every convolution in time is causal, with zeros before the first frame. At a halving
 of time the first frame passes and a convolution of kernel 3 and stride 2 runs over the sequence; at a doubling the
 first frame passes and the rest is convolved with zero history. Source: Wan 2.1, arXiv:2503.20314v2, section 4.1;
-checked against the host in tests/host/test_demo_models.py.
+checked against the host in tests/host/test_wan_vae_training.py.
 
 symbol   here      shape                        unit
 N        --        1 + 4 k                      video frames

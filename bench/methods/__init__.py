@@ -1,7 +1,7 @@
 """The rows of ./dev bench quality. A module in this folder adds its methods by registering them; nothing else changes.
 
-@method("cross-fade")
-def cross_fade(world: DemoWorld, clip: Clip, seed: int) -> Tensor: ...
+@method("hold first")
+def hold_first(world: DemoWorld, pair: Pair, seed: int) -> Tensor: ...
 """
 
 from __future__ import annotations
@@ -10,28 +10,34 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from ...demo.world import Clip
-from ..demo_world import DemoWorld
+from ..demo_world import DemoWorld, Pair
 
-# From the world's models, a clip (of which it may use only the two ends and the caption) and a seed: [N, H, W, 3]
-Make = Callable[[DemoWorld, Clip, int], Tensor]
+# From the world's models, a pair of pictures and a seed: frames [N, H, W, 3] in 0..1.
+Make = Callable[[DemoWorld, Pair, int], Tensor]
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table."""
+    """One row of the table.
+
+    Attributes:
+        make: gets a Pair, or the whole Clip if sees_truth.
+        sees_truth: this is no method but a bound that knows the answer.
+    """
 
     name: str
-    make: Make
+    make: Callable[[DemoWorld, Any, int], Tensor]
+    sees_truth: bool = False
 
 
 _registered: list[Method] = []
 
 
-def method(name: str) -> Callable[[Make], Make]:
+def method(name: str, sees_truth: bool = False) -> Callable[[Make], Make]:
     """Registers a function as a row under this name.
 
     Raises:
@@ -41,7 +47,7 @@ def method(name: str) -> Callable[[Make], Make]:
     def register(make: Make) -> Make:
         if any(item.name == name for item in _registered):
             raise ValueError(f"two methods are called {name!r}")
-        _registered.append(Method(name, make))
+        _registered.append(Method(name, make, sees_truth))
         return make
 
     return register

@@ -6,27 +6,27 @@ import torch
 from torch import Tensor
 
 from ...demo.world import Clip
-from ..demo_world import DemoWorld
+from ..demo_world import DemoWorld, Pair
 from . import method
 
 
 @method("hold first")
-def hold_first(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    return clip.frames[:1].expand_as(clip.frames)
+def hold_first(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return pair.first.expand(pair.length, -1, -1, -1)
 
 
 @method("cross-fade")
-def cross_fade(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    share = torch.linspace(0, 1, len(clip.frames))[:, None, None, None]
-    return (1 - share) * clip.frames[:1] + share * clip.frames[-1:]
+def cross_fade(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    share = torch.linspace(0, 1, pair.length)[:, None, None, None]
+    return (1 - share) * pair.first + share * pair.last
 
 
-@method("truth through the VAE")
+@method("truth through the VAE", sees_truth=True)
 def through_vae(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    """The ceiling: no method that decodes with this VAE can be better."""
+    """The ceiling: no method that decodes with this VAE can be expected to do better."""
     return world.decoded(world.encoded(clip.frames))
 
 
 @method("first-last only")
-def first_last(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    return world.video(world.track(clip), clip.caption, seed)
+def first_last(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return world.video(world.track(pair), pair.caption, seed)

@@ -6,39 +6,39 @@ from random import Random
 
 from torch import Tensor
 
-from ...demo.world import Clip, reversed_caption
-from ..demo_world import DemoWorld
+from ...demo.world import reversed_caption
+from ...frames.breakpoint import open_frames
+from ..demo_world import DemoWorld, Pair
 from . import method
+
+MARGIN = 8  # the node's default
+TWO_ANCHOR_MARGIN = 7  # 8 leaves room for one only, where the worst frame is the middle one
 
 
 @method("AFB K=30%")
-def early_stop(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    return _bridged(world, clip, seed, share=0.3)
+def early_stop(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return _bridged(world, pair, seed, share=0.3)
 
 
 @method("AFB K=100%")
-def all_steps(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    return _bridged(world, clip, seed, share=1.0)
+def all_steps(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return _bridged(world, pair, seed, share=1.0)
 
 
-@method("AFB K=30%, N_a=2")
-def two_anchors(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
-    return _bridged(world, clip, seed, share=0.3, count=2)
+@method("AFB K=30%, N_a=2, margin 7")
+def two_anchors(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return _bridged(world, pair, seed, share=0.3, count=2, margin=TWO_ANCHOR_MARGIN)
 
 
-@method("anchor at a random place, K=30%")
-def random_place(world: DemoWorld, clip: Clip, seed: int) -> Tensor:
+@method("random anchor, K=30%")
+def random_place(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
     """The control: the same candidates, but no search. Places are those that the search may choose."""
-    last = len(clip.frames) - 1
-    frame = Random(f"random anchor {seed}").randint(MARGIN + 1, last - MARGIN - 1)
-    return _bridged(world, clip, seed, share=0.3, score_on="fixed", fixed_alpha=frame / last)
+    frame = Random(f"random anchor {seed}").choice(open_frames(pair.length, MARGIN, [0, pair.length - 1]))
+    return _bridged(world, pair, seed, share=0.3, score_on="fixed", fixed_alpha=frame / (pair.length - 1))
 
 
-MARGIN = 8  # the node's default
-
-
-def _bridged(world: DemoWorld, clip: Clip, seed: int, share: float, **options: object) -> Tensor:
+def _bridged(world: DemoWorld, pair: Pair, seed: int, share: float, **options: object) -> Tensor:
     """share: of the steps, those that the reverse pass runs. options: of Select Anchors."""
-    track = world.track(clip)
-    candidates = world.reverse_candidates(track, reversed_caption(clip.caption), seed, share)
-    return world.video(world.with_anchors(track, candidates, margin=MARGIN, **options), clip.caption, seed)
+    track = world.track(pair)
+    candidates = world.reverse_candidates(track, reversed_caption(pair.caption), seed, share)
+    return world.video(world.with_anchors(track, candidates, **{"margin": MARGIN, **options}), pair.caption, seed)

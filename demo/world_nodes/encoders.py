@@ -60,7 +60,7 @@ def picture_tokens(pictures: Tensor) -> Tensor:
     """Pictures [B, H, W, 3] in 0..1 as [B, 257, 1280]: the mean patch, then 16 x 16 patches in rows."""
     patches = F.unfold(_resized(pictures, GRID * PATCH), PATCH, stride=PATCH).mT  # [B, 256, 48]
     patches = torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1)
-    return patches @ _cosines(patches.shape[-1], TOKEN_SIZE)
+    return patches @ _cosines(patches.shape[-1], TOKEN_SIZE).to(patches)
 
 
 def picture_vectors(pictures: Tensor) -> Tensor:
