@@ -1,6 +1,6 @@
 """./dev serve: ComfyUI with this pack for a person with a browser.
 
-The shipped workflows find small random models under the real names; the trained models of the demo world are there too.
+The shipped workflows find small random models under the real names; the demo world's trained ones are there too.
 """
 
 from __future__ import annotations
@@ -24,13 +24,9 @@ def main(arguments: list[str]) -> int:
         base = prepared_base(Path(folder), models, WORLD_MODELS)
         with Server(base, ROOT / "output", options.port) as server:
             print(f"ComfyUI with this pack: {server.address}   (results go to {server.output}, Ctrl-C ends it)")
-            print(
-                "Templates > comfyui-inbetween has the workflows. Their models are random stand-ins: lower the size and"
-            )
-            print(
-                "the steps, and expect noise. For a trained one choose the demo_world_* files, the nodes Demo World Words"
-            )
-            print("and Demo World Pictures, and the world_* pictures at 64x64 and 33 frames.")
+            print("Templates > comfyui-inbetween has the workflows. Their models are random stand-ins: lower the")
+            print("size and the steps, and expect noise. For trained ones choose the demo_world_* files, the nodes")
+            print("Demo World Words and Demo World Pictures, and the world_* pictures at 64x64 and 33 frames.")
             try:
                 while server.running:
                     time.sleep(0.5)
