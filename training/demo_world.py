@@ -46,9 +46,10 @@ class Plan:
     shard_clips: int = SHARD
     picture_clips: int = 2_500
     batch_divisor: int = 1
+    judges: int = 16  # validation clips for held-out numbers
 
 
-SMALL = Plan(video_shards=1, shard_clips=8, picture_clips=8, batch_divisor=8)
+SMALL = Plan(video_shards=1, shard_clips=8, picture_clips=8, batch_divisor=8, judges=2)
 
 
 def main(arguments: list[str]) -> int:
@@ -98,8 +99,8 @@ class Run:
 
     def video_vae(self) -> None:
         # going on from trained weights, the residual branches are there from the first step
-        task = VideoVAE() if self._options.start_from is None else VideoVAE(shallow_share=0)
-        self._train(task, self._plan.video_vae)
+        options = {} if self._options.start_from is None else {"shallow_share": 0.0}
+        self._train(VideoVAE(judges=self._plan.judges, **options), self._plan.video_vae)
 
     def video_latents(self) -> None:
         numbers = range(*(self._options.shards or (0, self._plan.video_shards)))
@@ -108,7 +109,8 @@ class Run:
 
     def video_model(self) -> None:
         vae, latents = self._written(VideoVAE), self._runs / "video_latents"
-        self._train(VideoModel(vae, latents, 24 // self._plan.batch_divisor), self._plan.video_model)
+        task = VideoModel(vae, latents, 24 // self._plan.batch_divisor, self._plan.judges)
+        self._train(task, self._plan.video_model)
 
     def picture_vae(self) -> None:
         self._train(PictureVAE(8 // self._plan.batch_divisor), self._plan.picture_vae)
@@ -119,7 +121,8 @@ class Run:
 
     def picture_model(self) -> None:
         vae, latents = self._written(PictureVAE), self._runs / "picture_latents.safetensors"
-        self._train(PictureModel(vae, latents, 8 // self._plan.batch_divisor), self._plan.picture_model)
+        task = PictureModel(vae, latents, 8 // self._plan.batch_divisor, self._plan.judges)
+        self._train(task, self._plan.picture_model)
 
     def collect(self) -> None:
         self._alone(lambda: collect(self._runs, self._options.models))

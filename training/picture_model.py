@@ -39,9 +39,9 @@ class PictureModel:
     name = "picture_model"
     file = "diffusion_models/demo_world_svd.safetensors"
 
-    def __init__(self, vae: Path, latents: Path, batch_size: int = 8) -> None:
-        """vae: the trained TAESD's file. latents: the file of `write_latents`."""
-        self._vae, self._latents, self._batch_size = vae, latents, batch_size
+    def __init__(self, vae: Path, latents: Path, batch_size: int = 8, judges: int = 16) -> None:
+        """vae: the trained TAESD's file. latents: the file of `write_latents`. judges: validation clips."""
+        self._vae, self._latents, self._batch_size, self._judges = vae, latents, batch_size, judges
         self._clips: dict[str, Tensor] = {}
 
     def module(self) -> nn.Module:
@@ -70,7 +70,7 @@ class PictureModel:
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """v loss on validation clips at three noise levels."""
         autoencoder = load_autoencoder(self._vae).to(device)
-        clips = [world.clip(seed, LENGTH).frames for seed in world.VALIDATION[:16]]
+        clips = [world.clip(seed, LENGTH).frames for seed in world.VALIDATION[: self._judges]]
         latents = torch.stack([encoded(autoencoder, clip.to(device)) for clip in clips])
         generator = torch.Generator().manual_seed(0)
         batch = {

@@ -38,13 +38,13 @@ class VideoModel:
     name = "video_model"
     file = "diffusion_models/demo_world_wan_flf2v.safetensors"
 
-    def __init__(self, vae: Path, latents: Path, batch_size: int = 24, width: int = DIM, layers: int = LAYERS) -> None:
-        """vae: the trained VAE's file. latents: the folder of shards. width, layers: of the transformer."""
+    def __init__(self, vae: Path, latents: Path, batch_size: int = 24, judges: int = 16) -> None:
+        """vae: the trained VAE's file. latents: the folder of shards. judges: validation clips for held-out numbers."""
         self._vae, self._store, self._batch_size = vae, LatentStore(latents, vae), batch_size
-        self._width, self._layers = width, layers
+        self._judges = judges
 
     def module(self) -> nn.Module:
-        return FlowMatching(started(wan_transformer(self._width, self._layers)))
+        return FlowMatching(started(wan_transformer(DIM, LAYERS)))
 
     def rate(self, step: int, steps: int) -> float:
         return rate_over(step, 0, steps)
@@ -70,7 +70,7 @@ class VideoModel:
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """Flow loss on validation clips, and PSNR (dB) of clips sampled from their two ends, beside the VAE's own."""
         vae = load_vae(self._vae).to(device)
-        clips = [world.clip(seed) for seed in world.VALIDATION[:16]]
+        clips = [world.clip(seed) for seed in world.VALIDATION[: self._judges]]
         frames = torch.stack([clip.frames for clip in clips])
         ends = [0, world.LENGTH - 1]
         known = torch.zeros(len(clips), world.LENGTH, dtype=torch.bool)

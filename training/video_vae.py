@@ -33,9 +33,12 @@ class VideoVAE:
     name = "video_vae"
     file = "vae/demo_world_wan_vae.safetensors"
 
-    def __init__(self, width: int = 8, shallow_share: float = 0.15) -> None:
-        """width: base channels. shallow_share: of the steps, the share without residual branches; 0 to go on."""
-        self._width, self._shallow_share = width, shallow_share
+    def __init__(self, width: int = 8, shallow_share: float = 0.15, judges: int = 16) -> None:
+        """width: base channels. shallow_share: of the steps, the share without residual branches; 0 to go on.
+
+        judges: validation clips for held-out numbers.
+        """
+        self._width, self._shallow_share, self._judges = width, shallow_share, judges
 
     def module(self) -> nn.Module:
         return Reconstruction(started(wan_vae.WanVAE(self._width)))
@@ -54,7 +57,7 @@ class VideoVAE:
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """Mean PSNR, dB: of clips, of their last frames, and of keyframes on grey (counted where they are known)."""
         found: dict[str, list[float]] = {"psnr": [], "psnr_last": [], "psnr_grey": []}
-        for seed in world.VALIDATION[:16]:
+        for seed in world.VALIDATION[: self._judges]:
             frames = world.clip(seed).frames
             error = self._square_error(module, frames, device)
             found["psnr"].append(decibel(error))
