@@ -23,10 +23,10 @@ def stand_ins(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(stand_ins, tmp_path_factory):
-    from pack.demo.run import prepared_base
+    from pack.demo.base_folder import WORLD_MODELS, prepared_base
     from pack.demo.server import Server
 
-    base = prepared_base(tmp_path_factory.mktemp("server"), stand_ins)
+    base = prepared_base(tmp_path_factory.mktemp("server"), stand_ins, WORLD_MODELS)
     with Server(base) as running:
         yield running
 

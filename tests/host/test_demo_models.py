@@ -1,0 +1,80 @@
+"""The shipped models of the demo world: in the host's formats, small enough, and as good as their card says."""
+
+import pytest
+import torch
+
+from pack.demo import world
+from pack.demo.base_folder import WORLD_MODELS, link_models
+
+
+@pytest.fixture(scope="session")
+def world_models(host, models_folder):
+    link_models(WORLD_MODELS, models_folder)
+    return models_folder
+
+
+@pytest.fixture(scope="session")
+def world_vae(host, world_models):
+    return host.NODE_CLASS_MAPPINGS["VAELoader"]().load_vae("demo_world_wan_vae.safetensors")[0]
+
+
+def psnr(made, true):
+    return float(-10 * (made - true).square().mean().log10())
+
+
+def test_all_files_together_are_below_40_megabytes_and_in_half_precision():
+    from safetensors import safe_open
+
+    files = list(WORLD_MODELS.rglob("*.safetensors"))
+    assert sum(path.stat().st_size for path in files) < 40e6
+    for path in files:
+        with safe_open(path, "pt") as file:
+            assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}, path
+
+
+def test_the_vae_is_wan_2_1_s_and_rebuilds_held_out_clips_at_27_db(world_vae):
+    assert world_vae.latent_channels == 16
+    found = []
+    for seed in world.TEST[:8]:
+        frames = world.clip(seed).frames
+        latent = world_vae.encode(frames)
+        assert latent.shape == (1, 16, 9, 8, 8)
+        found.append(psnr(world_vae.decode(latent)[0], frames))
+    assert sum(found) / len(found) >= 27
+
+
+def test_the_host_s_model_sees_latents_of_mean_0_and_deviation_1(world_vae):
+    from comfy.latent_formats import Wan21
+
+    seen = torch.cat([Wan21().process_in(world_vae.encode(world.clip(seed).frames)) for seed in world.VALIDATION[:16]])
+    assert seen.mean(dim=(0, 2, 3, 4)).abs().max() < 0.25
+    deviations = seen.std(dim=(0, 2, 3, 4))
+    assert deviations.min() > 0.75 and deviations.max() < 1.25
+
+
+def test_the_transformer_is_wan_2_1_flf2v(host, world_models):
+    model = host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet("demo_world_wan_flf2v.safetensors", "default")[0]
+    network = model.model.diffusion_model
+    assert type(model.model).__name__ == "WAN21"
+    assert network.patch_embedding.weight.shape[1] == 36
+    assert network.img_emb.emb_pos.shape == (1, 514, 1280)
+
+
+def test_the_unet_is_svd_s_layout_in_a_small_registered_class(host, world_models):
+    from pack.demo.world_nodes.svd_host import register_demo_svd
+
+    register_demo_svd()
+    model = host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet("demo_world_svd.safetensors", "default")[0]
+    assert type(model.model).__name__ == "SVD_img2vid"
+    keys = model.model.diffusion_model.state_dict()
+    temporal = [key for key in keys if key.endswith("time_stack.0.attn1.to_v.weight")]
+    assert len(temporal) == 16
+
+
+def test_the_picture_vae_is_taesd_with_the_scale_the_host_expects(host, world_models):
+    vae = host.NODE_CLASS_MAPPINGS["VAELoader"]().load_vae("demo_world_taesd.safetensors")[0]
+    frames = torch.cat([world.clip(seed, 3).frames for seed in world.TEST[:16]])
+    latent = vae.encode(frames)
+    assert latent.shape == (48, 4, 8, 8)
+    assert (latent * 0.18215).std() == pytest.approx(1, abs=0.15)
+    assert psnr(vae.decode(latent), frames) > 22
