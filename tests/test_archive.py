@@ -69,6 +69,7 @@ def test_the_licence_is_there():
     assert 'license = { file = "LICENSE" }' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_no_tracked_file_is_large():
-    large = [name for name in tracked() if (ROOT / name).exists() and (ROOT / name).stat().st_size > 4 * 2**20]
-    assert large == []
+def test_no_tracked_file_is_large_but_the_demo_s_models():
+    """Those are below 40 MB together (tests/host/test_demo_models.py) and not published."""
+    files = [name for name in tracked() if (ROOT / name).exists() and not name.startswith("demo/models/")]
+    assert [name for name in files if (ROOT / name).stat().st_size > 4 * 2**20] == []

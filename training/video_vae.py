@@ -20,6 +20,7 @@ from .loop import Batch, load_host_file, rate_over
 from .reconstruction import noisy, reconstruction_loss
 from .world_batches import clip_batch, keyframes_on_grey, to_signed
 
+SCALE_CLIPS, SCALE_FRAMES = 256, 5  # whose latents set the scale; colours differ much from clip to clip
 DEEP_RATE = 0.2  # of the highest rate
 # clips and frames of a batch. Whole clips must be among them: a code learnt on the first frames alone leans on the
 # zeros before them and fails where there are none
@@ -78,8 +79,10 @@ class VideoVAE:
         """For VAELoader; its latents are brought to the scale that the host expects."""
         device = next(module.parameters()).device
         latents = [
-            module.vae.encode(to_signed(world.clip(seed).frames).transpose(0, 1)[None].to(device))[0].float()
-            for seed in world.TRAIN[:32]
+            module.vae.encode(to_signed(world.clip(seed, SCALE_FRAMES).frames).transpose(0, 1)[None].to(device))[
+                0
+            ].float()
+            for seed in world.TRAIN[:SCALE_CLIPS]
         ]
         state = {key: value.detach().cpu().contiguous() for key, value in module.vae.state_dict().items()}
         save_file(folded(state, torch.cat(latents).cpu()), path)

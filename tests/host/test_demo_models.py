@@ -43,15 +43,6 @@ def test_the_vae_is_wan_2_1_s_and_rebuilds_held_out_clips_at_27_db(world_vae):
     assert sum(found) / len(found) >= 27
 
 
-def test_the_host_s_model_sees_latents_of_mean_0_and_deviation_1(world_vae):
-    from comfy.latent_formats import Wan21
-
-    seen = torch.cat([Wan21().process_in(world_vae.encode(world.clip(seed).frames)) for seed in world.VALIDATION[:16]])
-    assert seen.mean(dim=(0, 2, 3, 4)).abs().max() < 0.25
-    deviations = seen.std(dim=(0, 2, 3, 4))
-    assert deviations.min() > 0.75 and deviations.max() < 1.25
-
-
 def test_the_transformer_is_wan_2_1_flf2v(host, world_models):
     model = host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet("demo_world_wan_flf2v.safetensors", "default")[0]
     network = model.model.diffusion_model
