@@ -52,14 +52,19 @@ class PictureDistance:
         return torch.stack(layers).mean(dim=0)
 
 
-def load_picture_distance(path: Path) -> PictureDistance:
-    """The distance with the encoder of a TAESD file."""
+def load_taesd(path: Path) -> torch.nn.Module:
+    """The host's TAESD with the weights of a file, in fp32 and not to be trained."""
     from comfy.taesd.taesd import TAESD
     from safetensors.torch import load_file
 
     network = TAESD(latent_channels=4)
     network.load_state_dict({key: value.float() for key, value in load_file(path).items()})
-    return PictureDistance(network.taesd_encoder.eval().requires_grad_(False))
+    return network.eval().requires_grad_(False)
+
+
+def load_picture_distance(path: Path) -> PictureDistance:
+    """The distance with the encoder of a TAESD file."""
+    return PictureDistance(load_taesd(path).taesd_encoder)
 
 
 def measured(frames: Tensor, clip: Clip, distance: PictureDistance) -> dict[str, float]:

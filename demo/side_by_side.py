@@ -8,6 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .base_folder import picture
+
 ZOOM, GAP, HEADER = 4, 8, 28  # the demo world's 64 pixels are small; gap and header in pixels
 PAPER, INK = (250, 250, 248), (40, 40, 44)
 SHEET_FRAMES, SHEET_ZOOM = 9, 2
@@ -59,5 +61,5 @@ def _row(frames: Mapping[str, Tensor]) -> Image.Image:
 
 
 def _zoomed(frame: Tensor, zoom: int) -> Image.Image:
-    picture = Image.fromarray((frame.clamp(0, 1) * 255).round().byte().numpy())
-    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.BICUBIC)
+    shown = picture(frame.clamp(0, 1))
+    return shown.resize((shown.width * zoom, shown.height * zoom), Image.Resampling.BICUBIC)

@@ -20,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..demo import world
+from ..demo.measures import load_taesd
 from ..demo.world_nodes.encoders import picture_vectors
 from ..demo.world_nodes.svd_host import unet_arguments
 from .attention import attention
 from .loop import Batch, load_host_file, rate_over, write_host_file
-from .picture_vae import HOST_SCALE, host_autoencoder
+from .picture_vae import HOST_SCALE
 from .video_latents import fingerprint, made_with
 
 LENGTH = 14  # frames, SVD's first release
@@ -69,7 +70,7 @@ class PictureModel:
 
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """v loss on validation clips at three noise levels."""
-        autoencoder = load_autoencoder(self._vae).to(device)
+        autoencoder = load_taesd(self._vae).to(device)
         clips = [world.clip(seed, LENGTH).frames for seed in world.VALIDATION[: self._judges]]
         latents = torch.stack([encoded(autoencoder, clip.to(device)) for clip in clips])
         generator = torch.Generator().manual_seed(0)
@@ -147,13 +148,6 @@ def started(unet: nn.Module) -> nn.Module:
     return unet
 
 
-def load_autoencoder(path: Path) -> nn.Module:
-    """The trained TAESD from the host's file."""
-    autoencoder = host_autoencoder()
-    autoencoder.load_state_dict({key: value.float() for key, value in load_file(path).items()})
-    return autoencoder.eval().requires_grad_(False)
-
-
 @torch.no_grad()
 def encoded(autoencoder: nn.Module, frames: Tensor) -> Tensor:
     """Frames [N, H, W, 3] in 0..1 as latents [N, 4, H / 8, W / 8] in the model's scale."""
@@ -172,7 +166,7 @@ def write_latents(vae: Path, path: Path, clips: int) -> None:
     made_by = f"{fingerprint(vae)} {clips}"
     if path.exists() and made_with(path) == made_by:
         return
-    autoencoder = load_autoencoder(vae).to("cuda" if torch.cuda.is_available() else "cpu")
+    autoencoder = load_taesd(vae).to("cuda" if torch.cuda.is_available() else "cpu")
     device = autoencoder.vae_scale.device
     latents, first = [], []
     for seed in world.TRAIN[:clips]:

@@ -55,7 +55,7 @@ class VideoModel:
         drawn = self._store.drawn(random, self._batch_size, random.random() < 0.8 if tokens else None)
         captions = torch.tensor([random.random() >= NO_CAPTION for _ in range(self._batch_size)])
         level = torch.tensor([random.random() for _ in range(self._batch_size)])
-        level = SHIFT * level / (1 + (SHIFT - 1) * level)
+        level = shifted(level)
         with_last = bool(drawn["known"][0, -1])
         pictures = drawn["ends"][:, : 2 if with_last else 1].float() / 255
         return {
@@ -187,13 +187,17 @@ def predicted(
     )
 
 
+def shifted(level: Tensor) -> Tensor:
+    """Noise levels 0..1 moved as the host's schedule of SHIFT moves them: s -> a s / (1 + (a - 1) s)."""
+    return SHIFT * level / (1 + (SHIFT - 1) * level)
+
+
 @torch.no_grad()
 def sampled(
     transformer: nn.Module, condition: Tensor, words: Tensor, pictures: Tensor, noise: Tensor, steps: int
 ) -> Tensor:
     """Latents [B, 16, T, h, w] in the model's scale, by Euler steps along the host's schedule of SHIFT."""
-    levels = torch.linspace(1, 0, steps + 1)
-    levels = SHIFT * levels / (1 + (SHIFT - 1) * levels)
+    levels = shifted(torch.linspace(1, 0, steps + 1))
     x = noise
     for now, then in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):
         level = torch.full((len(x),), now, device=x.device)

@@ -71,19 +71,15 @@ class VideoVAE:
     @staticmethod
     def _square_error(module: nn.Module, frames: Tensor, device: torch.device) -> Tensor:
         """[1, 3, N, H, W] on colours in 0..1."""
-        clip = to_signed(frames).transpose(0, 1)[None].to(device)
+        clip = _one_clip(frames, device)
         made = module.vae.decode(module.vae.encode(clip)[0]).float().clamp(-1, 1)
         return ((made - clip) / 2).square()
 
     def export(self, module: nn.Module, path: Path) -> None:
         """For VAELoader; its latents are brought to the scale that the host expects."""
         device = next(module.parameters()).device
-        latents = [
-            module.vae.encode(to_signed(world.clip(seed, SCALE_FRAMES).frames).transpose(0, 1)[None].to(device))[
-                0
-            ].float()
-            for seed in world.TRAIN[:SCALE_CLIPS]
-        ]
+        clips = (world.clip(seed, SCALE_FRAMES).frames for seed in world.TRAIN[:SCALE_CLIPS])
+        latents = [module.vae.encode(_one_clip(frames, device))[0].float() for frames in clips]
         state = {key: value.detach().cpu().contiguous() for key, value in module.vae.state_dict().items()}
         save_file(folded(state, torch.cat(latents).cpu()), path)
 
@@ -105,6 +101,11 @@ class Reconstruction(nn.Module):
         clip = batch["clip"].contiguous(memory_format=torch.channels_last_3d)
         mean, _ = self.vae.encode(clip)
         return reconstruction_loss(self.vae.decode(noisy(mean, int(batch["seed"]))), clip, mean)
+
+
+def _one_clip(frames: Tensor, device: torch.device) -> Tensor:
+    """[N, H, W, 3] in 0..1 -> [1, 3, N, H, W] in -1..1."""
+    return to_signed(frames).transpose(0, 1)[None].to(device)
 
 
 def started(vae: wan_vae.WanVAE) -> wan_vae.WanVAE:
