@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .anchors import LoadLPIPS, ReverseCandidates, SelectAnchors
+from .attention import KeyframeAttention, TemporalRoPE
 from .conditioning import WanConditioning
 from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
 from .prompt import ReversePrompt
@@ -16,6 +17,8 @@ NODES: list[type[io.ComfyNode]] = [
     SelectAnchors,
     LoadLPIPS,
     ReversePrompt,
+    KeyframeAttention,
+    TemporalRoPE,
 ]
 
 

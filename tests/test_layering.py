@@ -29,6 +29,8 @@ ALSO = {
         "node_helpers",
     },
     "frames/wan_model_host.py": {"comfy.model_base"},
+    "patches/video_model_host.py": {"comfy.model_base", "logging"},
+    "patches/keyframe_attention_host.py": {"comfy.ldm.modules.attention"},
     "samplers/candidates_host.py": {"comfy.model_base", "comfy.sample", "latent_preview"},
     "frames/lpips_host.py": {"lpips"},
     "frames/structural_similarity.py": {"kornia"},

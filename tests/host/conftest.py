@@ -101,3 +101,38 @@ def pictures():
         return torch.rand(1, height, width, channels, generator=torch.Generator().manual_seed(seed))
 
     return make
+
+
+@pytest.fixture
+def with_attention(host):
+    """A model with the settings of Keyframe Attention and Temporal RoPE; None leaves a node out."""
+    from pack.nodes.attention import KeyframeAttention, TemporalRoPE
+
+    def make(model, attention=None, rope=None):
+        if attention is not None:
+            model = KeyframeAttention.execute(model, **attention).args[0]
+        if rope is not None:
+            model = TemporalRoPE.execute(model, **rope).args[0]
+        return model
+
+    return make
+
+
+@pytest.fixture
+def model_call(host):
+    """One call of a model's x0 prediction through its wrappers, with the options that the host's sampler gives."""
+    import comfy.model_management
+    import comfy.patcher_extension
+
+    def call(model, x, sigma, context, condition=None, clip_fea=None, order=(0,), schedule=None, **options):
+        comfy.model_management.load_models_gpu([model])
+        options = model.model_options.get("transformer_options", {}) | options
+        wrappers = comfy.patcher_extension.copy_nested_dicts(model.wrappers)
+        options |= {"wrappers": wrappers, "cond_or_uncond": list(order), "sigmas": sigma}
+        if schedule is not None:
+            options["sample_sigmas"] = schedule
+        given = {"c_concat": condition, "clip_fea": clip_fea}
+        given = {name: value for name, value in given.items() if value is not None}
+        return model.model.apply_model(x, sigma, c_crossattn=context, transformer_options=options, **given)
+
+    return call

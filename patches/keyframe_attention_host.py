@@ -1,0 +1,314 @@
+"""Keyframe-anchored attention on the host's Wan: isolation, weights and bias, through the host's attention hook.
+
+A wrapper around every model call installs an attention override for that call; it tells the calls of a block apart by
+their key lengths, splits the image call in two, and adds the bias in the chosen blocks and steps. Weights are never
+read. Overrides that other nodes have set are called with the kernel they should use; one that does not use the kernel
+it is given is left out of the biased calls, which it would undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.ldm.modules.attention import attention_pytorch  # the host's kernel that takes a bias on every machine
+from torch import Tensor
+
+from .block_range import PAPER_BLOCKS, block_indices, scaled_blocks
+from .image_tokens_host import NO_TOKENS, PICTURE_TOKENS, UNKNOWN_PICTURE, Layout, token_layouts
+from .keyframe_attention import anchored_bias, cosine_taper, frame_means, keyframe_anchors, position_weights
+from .schedule_place import in_window, step_place
+from .video_model_host import Call, Grid, Run, call_grid, check_wan, patched
+
+KEY = "inbetween.keyframe_attention"
+RECORD = "inbetween.keyframe_attention.record"  # a list in transformer_options that biased calls are appended to
+NODE = "Keyframe Attention"
+BRANCHES = ("all", "text", "image")
+OVERRIDE = "optimized_attention_override"
+
+
+@dataclass(frozen=True)
+class KeyframeAttention:
+    """What the node was set to; see its tooltips. The defaults are the paper's.
+
+    blocks: text as `block_indices` reads it, "" scales with the depth. keyframes: latent frames that are anchors too.
+    frames: latent frames that the track is for, 0 without a track.
+    """
+
+    strength: float = 1.0
+    isolate: bool = True
+    text_weight: float = 1.0
+    first_weight: float = 1.0
+    last_weight: float = 1.0
+    beta_end: float = 0.7
+    beta_mid: float = 0.3
+    epsilon: float = 5e-4
+    blocks: str = PAPER_BLOCKS
+    start_percent: float = 0.0
+    end_percent: float = 0.4
+    branches: str = "all"
+    on_negative: bool = False
+    weights_by_position: bool = False
+    keyframes: tuple[int, ...] = ()
+    frames: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strength < 0:
+            raise ValueError(
+                f"strength is {self.strength:g}; use 0 (off) or more. Below 0 frames would be led away from the "
+                f"keyframes."
+            )
+        if self.start_percent > self.end_percent:
+            raise ValueError(
+                f"start_percent {self.start_percent:g} is above end_percent {self.end_percent:g}, so the bias would "
+                f"never be on: exchange them."
+            )
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon is {self.epsilon:g}; it must be above 0 (the paper's is 0.0005).")
+        if self.branches not in BRANCHES:
+            raise ValueError(f"branches must be one of {', '.join(BRANCHES)}, got {self.branches!r}.")
+
+    @property
+    def needs_layout(self) -> bool:
+        """Whether the first and the last picture are treated differently."""
+        return self.first_weight != self.last_weight or self.weights_by_position
+
+
+def add_keyframe_attention(model: Any, settings: KeyframeAttention) -> Any:
+    """A clone of a Wan model whose cross-attention is led by the keyframes; the model itself is not changed.
+
+    Args:
+        model: the host's model patcher, a plain Wan 2.1 or 2.2.
+    Raises:
+        ValueError: not such a model, blocks that it does not have, or image branches on a model without them.
+    Cost: no model calls. In a biased block the attention probabilities are formed once more, one piece of a frame at
+        a time (MEANS_BYTES, about 100 MB); see `./dev bench attention`.
+    """
+    network = check_wan(model, NODE)
+    depth, pictures = len(network.blocks), network.img_emb is not None
+    blocks = block_indices(settings.blocks, depth) if settings.blocks.strip() else scaled_blocks(depth)
+    if settings.branches == "image" and not pictures:
+        raise ValueError("branches is image, but this Wan has no image attention (T2V, Wan 2.2): use all or text.")
+
+    def start(guider: Any, run: Run, shape: tuple[int, ...]) -> None:
+        if pictures:
+            run.layouts = token_layouts(guider, NODE, settings.needs_layout)
+        else:
+            run.tell(NODE, "this Wan has no image attention (T2V, Wan 2.2), so its text attention alone is led.")
+        if not blocks:
+            run.tell(NODE, f"no block is biased: the model has 0 to {depth - 1}. Leave blocks empty to scale them.")
+
+    def patch(call: Call) -> Callable[[], bool]:
+        attention = _Attention(settings, blocks, call)
+        # a compiler must not write this call's numbers into its graph
+        call.options[OVERRIDE] = torch.compiler.disable(attention.override)
+        return lambda: attention.reached
+
+    return patched(model, KEY, NODE, start, patch)
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Mean attention of every frame in one biased call, [B, T, K], before and after the bias."""
+
+    block: int
+    branch: str
+    before: Tensor
+    after: Tensor
+    anchors: list[int]
+
+
+class _Attention:
+    """The attentions of one model call, told apart, weighted and biased."""
+
+    def __init__(self, settings: KeyframeAttention, blocks: tuple[int, ...], call: Call) -> None:
+        self._settings, self._run, self._grid = settings, call.run, call_grid(call)
+        self._previous: Callable | None = call.options.get(OVERRIDE)
+        self._record: list | None = call.options.get(RECORD)
+        self._positive = call.positive_chunks()
+        self._roles, self._layouts = _roles(call, self._grid)
+        self._anchors = keyframe_anchors(self._grid.numbers, _inner_keyframes(settings, self._grid))
+        rows = any(self._positive) or settings.on_negative
+        biased = rows and self._grid.frames > 2 and _step_is_biased(settings, call)
+        self._blocks = blocks if biased else ()
+        self._block, self._next = -1, 0
+        self.reached = False
+
+    def override(self, function: Callable, *args: Any, **kwargs: Any) -> Tensor:
+        """The host's hook: one attention. args begin with q, k, v, each [B, tokens, heads * D]."""
+        q, k, v = args[:3]
+
+        def through(kernel: Callable, keys: Tensor, values: Tensor) -> Tensor:
+            if self._previous is None:
+                return kernel(q, keys, values, *args[3:], **kwargs)
+            return self._previous(kernel, q, keys, values, *args[3:], **kwargs)
+
+        def branch(name: str, keys: Tensor, values: Tensor) -> Tensor:
+            if not self._is_biased(name):
+                return through(function, keys, values)
+            kernel = _BiasedKernel(self, function, name)
+            out = through(kernel, keys, values)
+            if kernel.used:
+                return out
+            if self._run is not None:
+                self._run.tell(NODE, "another node's attention kernel is left out where attention is biased.")
+            return kernel(q, keys, values, *args[3:], **kwargs)
+
+        role = self._role(q, k, kwargs)
+        if role == "text":
+            self.reached = True
+            return branch("text", k, _scaled(v, self._settings.text_weight))
+        if role == "image":
+            return self._pictures(branch, k, v)
+        return through(function, k, v)
+
+    def biased(self, function: Callable, name: str, *args: Any, **kwargs: Any) -> Tensor:
+        """Attention [B, L, C] with the bias on the positive chunks; the others, and a reference's tokens, without."""
+        q, k, v, *rest = args
+        heads = kwargs["heads"] if "heads" in kwargs else rest[0]
+        out, ahead = torch.empty_like(q), self._grid.before
+        for rows, positive in zip(self._chunks(q), self._positive, strict=True):
+            if not (positive or self._settings.on_negative):
+                out[rows] = function(q[rows], k[rows], v[rows], *rest, **kwargs)
+                continue
+            if ahead:
+                out[rows, :ahead] = function(q[rows, :ahead], k[rows], v[rows], *rest, **kwargs)
+            out[rows, ahead:] = self._video(name, q[rows, ahead:], k[rows], v[rows], heads)
+        return out
+
+    def _video(self, name: str, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        """[B, T*h*w, C] with frames folded into the batch, so that the bias is one number per frame and key."""
+        settings, frames = self._settings, self._grid.frames
+        q = q.unflatten(1, (frames, self._grid.tokens))
+        means = frame_means(q, k, heads)
+        taper = settings.strength * cosine_taper(frames, self._anchors, settings.beta_end, settings.beta_mid)
+        bias = anchored_bias(means, self._anchors, taper, settings.epsilon)
+        if self._record is not None:
+            after = frame_means(q, k, heads, bias)
+            self._record.append(Recorded(self._block, name, means, after, self._anchors))
+        out = torch.empty_like(q)
+        for row in range(len(q)):
+            keys, values = (item[row : row + 1].expand(frames, -1, -1) for item in (k, v))
+            out[row] = attention_pytorch(q[row], keys, values, heads, mask=bias[row, :, None, None].to(q.dtype))
+        return out.flatten(1, 2)
+
+    def _pictures(self, branch: Callable, k: Tensor, v: Tensor) -> Tensor:
+        """The image attention: each picture with its own softmax or both with one, and their weights."""
+        settings, half = self._settings, PICTURE_TOKENS
+        if k.shape[1] != 2 * half:
+            return self._one_picture(branch("image", k, v))
+        first, last = _scaled(v[:, :half], settings.first_weight), _scaled(v[:, half:], settings.last_weight)
+        if settings.isolate:
+            first, last = branch("first", k[:, :half], first), branch("last", k[:, half:], last)
+            if not settings.weights_by_position:
+                return first + last
+            weights = position_weights(self._places(first))
+            return self._by_frame(first, weights[0]) + self._by_frame(last, weights[1])
+        plain = settings.first_weight == settings.last_weight == 1
+        return branch("image", k, v if plain else torch.cat([first, last], dim=1))
+
+    def _one_picture(self, out: Tensor) -> Tensor:
+        """The attention to one picture, with the weight of the end that each chunk's conditioning shows."""
+        settings = self._settings
+        if not settings.needs_layout:
+            return _scaled(out, settings.first_weight)
+        parts = []
+        for rows, layout in zip(self._chunks(out), self._layouts, strict=True):
+            if layout is None:
+                raise ValueError(f"{NODE}: {UNKNOWN_PICTURE}")
+            last = layout == ("last",)
+            part = _scaled(out[rows], settings.last_weight if last else settings.first_weight)
+            if settings.weights_by_position:
+                part = self._by_frame(part, position_weights(self._places(part))[last])
+            parts.append(part)
+        return torch.cat(parts)
+
+    def _by_frame(self, out: Tensor, weights: Tensor) -> Tensor:
+        """[B, L, C] with every frame's tokens multiplied by its weight; a reference's tokens stay."""
+        ahead, shape = self._grid.before, (self._grid.frames, self._grid.tokens)
+        video = out[:, ahead:].unflatten(1, shape) * weights[:, None, None]
+        return torch.cat([out[:, :ahead], video.flatten(1, 2)], dim=1)
+
+    def _places(self, like: Tensor) -> Tensor:
+        """Place of every frame in the whole video, 0..1, [T]."""
+        numbers = torch.tensor(self._grid.numbers, dtype=like.dtype, device=like.device)
+        return numbers / max(1, self._grid.total - 1)
+
+    def _chunks(self, batch: Tensor) -> list[slice]:
+        size = len(batch) // len(self._positive)
+        return [slice(number * size, (number + 1) * size) for number in range(len(self._positive))]
+
+    def _is_biased(self, name: str) -> bool:
+        kind = "text" if name == "text" else "image"
+        return self._block in self._blocks and self._settings.branches in ("all", kind)
+
+    def _role(self, q: Tensor, k: Tensor, kwargs: Mapping[str, Any]) -> str | None:
+        """Which of the block's attentions this is: by the length of its keys, by order where lengths agree."""
+        block = (kwargs.get("transformer_options") or {}).get("block_index", -1)
+        if block != self._block:
+            self._block, self._next = block, 0
+        if q.shape[1] == self._grid.length:
+            for place in range(self._next, len(self._roles)):
+                if self._roles[place][1] == k.shape[1]:
+                    self._next = place + 1
+                    return self._roles[place][0]
+        return None
+
+
+class _BiasedKernel:
+    """An attention function with the bias inside, to be called like the host's; remembers whether it was."""
+
+    def __init__(self, attention: _Attention, function: Callable, name: str) -> None:
+        self._attention, self._function, self._name, self.used = attention, function, name, False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        self.used = True
+        return self._attention.biased(self._function, self._name, *args, **kwargs)
+
+
+def _roles(call: Call, grid: Grid) -> tuple[list[tuple[str, int]], list[Layout]]:
+    """A block's attentions in order with the lengths of their keys; and per chunk which pictures the image tokens show.
+
+    Raises:
+        ValueError: a model with image attention was given no image tokens.
+    """
+    text, layouts = ("text", call.extra["c_crossattn"].shape[1]), [None] * len(call.positive_chunks())
+    if call.network.img_emb is None:
+        return [("self", grid.length), text], layouts
+    tokens = call.extra.get("clip_fea")
+    if tokens is None:
+        raise ValueError(f"{NODE}: {NO_TOKENS}")
+    if call.run is not None and "uuids" in call.options:
+        layouts = [call.run.layouts.get(identity) for identity in call.options["uuids"]]
+    return [("self", grid.length), ("image", tokens.shape[-2]), text], layouts
+
+
+def _inner_keyframes(settings: KeyframeAttention, grid: Grid) -> tuple[int, ...]:
+    """The track's keyframes. Raises ValueError if the track is for a video of another length."""
+    if settings.frames and settings.frames != grid.total:
+        raise ValueError(
+            f"keyframes is a track of {4 * settings.frames - 3} video frames ({settings.frames} latent), but this run "
+            f"has {grid.total} latent frames: connect the track that the conditioning uses."
+        )
+    return settings.keyframes
+
+
+def _step_is_biased(settings: KeyframeAttention, call: Call) -> bool:
+    sigmas, schedule = call.options.get("sigmas"), call.options.get("sample_sigmas")
+    if sigmas is None:
+        return True
+    sampling = call.base.model_sampling
+    place = step_place(
+        float(sigmas.flatten()[0]),
+        [] if schedule is None else schedule.tolist(),
+        float(sampling.sigma_max),
+        lambda share: float(sampling.percent_to_sigma(share)),
+    )
+    return in_window(place, settings.start_percent, settings.end_percent)
+
+
+def _scaled(values: Tensor, weight: float) -> Tensor:
+    """A branch's weight, which is mostly put on its values; a weight of 1 costs and changes nothing."""
+    return values if weight == 1 else values * weight
