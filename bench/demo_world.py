@@ -37,7 +37,7 @@ class DemoWorld:
         import comfy.utils
 
         from ..demo.world_nodes.encoders_host import PictureEncoder, WordEncoder
-        from ..nodes import anchors, conditioning, keyframes
+        from ..nodes import anchors, attention, conditioning, keyframes
 
         comfy.utils.set_progress_bar_enabled(False)
         self.words, self.pictures = WordEncoder(), PictureEncoder()
@@ -49,6 +49,8 @@ class DemoWorld:
                 conditioning.WanConditioning,
                 anchors.ReverseCandidates,
                 anchors.SelectAnchors,
+                attention.KeyframeAttention,
+                attention.TemporalRoPE,
             )
         }
         model = self._node("UNETLoader").load_unet(TRANSFORMER, "default")[0]
@@ -64,9 +66,18 @@ class DemoWorld:
         """The track with what Select Anchors adds; no metric is connected, so 1-SSIM finds the place."""
         return self._run("SelectAnchors", track, candidates, **options)[0]
 
-    def reverse_candidates(self, track: Any, caption: str, seed: int, share: float) -> Tensor:
-        """Frames [N, H, W, 3] of the reversed track after a share of the steps."""
-        guider, latent = self.guider(self._run("ReverseKeyframes", track)[0], caption)
+    def patched(self, attention: dict[str, Any] | None = None, rope: dict[str, Any] | None = None) -> Any:
+        """The model with the options of Keyframe Attention and Temporal RoPE; None leaves a node out."""
+        model = self.model
+        if rope is not None:
+            model = self._run("TemporalRoPE", model, **rope)[0]
+        if attention is not None:
+            model = self._run("KeyframeAttention", model, **attention)[0]
+        return model
+
+    def reverse_candidates(self, track: Any, caption: str, seed: int, share: float, model: Any = None) -> Tensor:
+        """Frames [N, H, W, 3] of the reversed track after a share of the steps. model: as for `video`."""
+        guider, latent = self.guider(self._run("ReverseKeyframes", track)[0], caption, model)
         sampling = self._sampling(seed)
         return self._run(
             "ReverseCandidates", sampling[0], guider, *sampling[1:], latent, self.vae, round(share * STEPS)

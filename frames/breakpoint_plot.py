@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
+
+from .chart import FAINT, GRID, INK, SCALE, Pen, blank, finished, frame_ticks
 
 WIDTH, HEIGHT = 1200, 600
 MOST_THUMBNAILS = 4
-SCALE = 2  # drawn twice as large and reduced, so that lines are smooth
-PAPER, INK, FAINT, SHADE = (250, 250, 248), (34, 34, 40), (150, 150, 156), (232, 232, 228)
+SHADE = (232, 232, 228)
 CURVE, BREAK, KEY = (28, 98, 168), (208, 60, 44), (64, 138, 84)
 CHART = (96, 96, 830, 480)  # left, top, right, bottom
 COLUMN = (862, 96, 1180, 480)
@@ -37,8 +36,8 @@ def breakpoint_plot(
     Returns:
         [1,HEIGHT,WIDTH,3] in 0..1.
     """
-    image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), PAPER)
-    pen = _Pen(ImageDraw.Draw(image))
+    image = blank(WIDTH, HEIGHT)
+    pen = Pen(image)
     length = len(quality) + 2
     change = (-quality).tolist()
     top = max([*change, 1e-6]) * 1.12
@@ -56,9 +55,9 @@ def breakpoint_plot(
         pen.box((x_of(max(first - 0.5, 0)), upper, x_of(min(last + 0.5, length - 1)), lower), SHADE)
     for tick in range(5):
         value = top * tick / 4.48  # the last tick is the highest value
-        pen.line([(left, y_of(value)), (right, y_of(value))], (222, 222, 220), 1)
+        pen.line([(left, y_of(value)), (right, y_of(value))], GRID, 1)
         pen.text((left - 8, y_of(value)), f"{value:.3g}", 19, FAINT, "rm")
-    for tick in _frame_ticks(length):
+    for tick in frame_ticks(length):
         pen.line([(x_of(tick), lower), (x_of(tick), lower + 6)], INK, 1)
         pen.text((x_of(tick), lower + 10), str(tick), 19, INK, "ma")
     pen.text(((left + right) / 2, lower + 36), "video frame", 20, INK, "ma")
@@ -75,34 +74,10 @@ def breakpoint_plot(
         pen.text((beside, upper + 16), words, 22, BREAK, "rm" if to_the_left else "lm")
     _legend(pen, (left, lower + 92))
     _thumbnails(image, pen, anchors, breaks, length)
-    reduced = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(reduced).astype(np.float32) / 255).unsqueeze(0)
+    return finished(image)
 
 
-class _Pen:
-    """Draws in the plot's own coordinates on the enlarged canvas."""
-
-    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
-        self._draw = draw
-
-    def line(self, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], width: int) -> None:
-        self._draw.line([(x * SCALE, y * SCALE) for x, y in points], colour, width * SCALE, joint="curve")
-
-    def box(self, corners: Sequence[float], colour: tuple[int, int, int]) -> None:
-        self._draw.rectangle([value * SCALE for value in corners], fill=colour)
-
-    def dot(self, centre: tuple[float, float], radius: float, colour: tuple[int, int, int]) -> None:
-        x, y = centre
-        self._draw.ellipse([value * SCALE for value in (x - radius, y - radius, x + radius, y + radius)], fill=colour)
-
-    def text(
-        self, at: tuple[float, float], words: str, size: int, colour: tuple[int, int, int], anchor: str = "la"
-    ) -> None:
-        font = ImageFont.load_default(size * SCALE)
-        self._draw.text((at[0] * SCALE, at[1] * SCALE), words, fill=colour, font=font, anchor=anchor)
-
-
-def _legend(pen: _Pen, at: tuple[float, float]) -> None:
+def _legend(pen: Pen, at: tuple[float, float]) -> None:
     x, y = at
     for colour, words, width in ((KEY, "keyframe", 160), (BREAK, "breakpoint: the anchor goes here", 390)):
         pen.line([(x, y), (x + 22, y)], colour, 3)
@@ -112,7 +87,7 @@ def _legend(pen: _Pen, at: tuple[float, float]) -> None:
     pen.text((x + 30, y), "left out (margin)", 20, INK, "lm")
 
 
-def _thumbnails(image: Image.Image, pen: _Pen, anchors: Tensor, breaks: Sequence[int], length: int) -> None:
+def _thumbnails(image: Image.Image, pen: Pen, anchors: Tensor, breaks: Sequence[int], length: int) -> None:
     left, upper, right, lower = COLUMN
     shown = min(len(breaks), MOST_THUMBNAILS)
     slot = (lower - upper) / shown
@@ -138,11 +113,3 @@ def _runs(frames: Sequence[int]) -> list[tuple[int, int]]:
         else:
             found.append((frame, frame))
     return found
-
-
-def _frame_ticks(length: int) -> list[int]:
-    """About eight round frame numbers and the last one."""
-    steps = (factor * 10**power for power in range(9) for factor in (1, 2, 4, 5, 8))
-    step = next(step for step in steps if (length - 1) / step <= 10)
-    ticks = [n for n in range(0, length, step) if length - 1 - n >= step / 2]
-    return [*ticks, length - 1]

@@ -3,7 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .anchors import LoadLPIPS, ReverseCandidates, SelectAnchors
-from .attention import KeyframeAttention, TemporalRoPE
+from .attention import AttentionPlot, KeyframeAttention, TemporalRoPE
 from .conditioning import WanConditioning
 from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
 from .prompt import ReversePrompt
@@ -19,6 +19,7 @@ NODES: list[type[io.ComfyNode]] = [
     ReversePrompt,
     KeyframeAttention,
     TemporalRoPE,
+    AttentionPlot,
 ]
 
 

@@ -2,8 +2,10 @@
 
 from comfy_api.latest import io
 
+from ..frames.attention_plot import AttentionCurve, attention_plot, attention_report
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.wan_layout import latent_frame_count, latent_of_frame
+from ..patches.attention_record_host import record_attention
 from ..patches.keyframe_attention_host import BRANCHES, add_keyframe_attention
 from ..patches.keyframe_attention_host import KeyframeAttention as AttentionSettings
 from ..patches.temporal_rope import MODES
@@ -295,3 +297,47 @@ class TemporalRoPE(io.ComfyNode):
             return io.NodeOutput(model)
         settings = RoPESettings(strength, mode, edge_scale, mid_scale, edge_frames, smooth_radius, blocks, balance)
         return io.NodeOutput(add_temporal_rope(model, settings))
+
+
+class AttentionPlot(io.ComfyNode):
+    """Shows what Keyframe Attention does at one step."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="InbetweenAttentionPlot",
+            display_name="Attention Plot (KAB)",
+            category="inbetween/attention",
+            description="Samples up to one step and draws whose attention each frame's resembles, the first frame's "
+            "or the last's, before and after Keyframe Attention. It makes no video.",
+            search_aliases=["attention map", "KAB debug", "attention report"],
+            inputs=[
+                io.Noise.Input("noise", tooltip="As for the video."),
+                io.Guider.Input("guider", tooltip="A guider whose model has Keyframe Attention."),
+                io.Sigmas.Input("sigmas", tooltip="The whole schedule, as for the video."),
+                io.Latent.Input("latent_image", tooltip="As for the video."),
+                io.Int.Input(
+                    "step",
+                    default=5,
+                    min=1,
+                    max=10000,
+                    tooltip="Step that is drawn. The paper biases steps 1 to 20 of 50.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="plot"), io.String.Output(display_name="report")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        noise: io.Noise.Type,
+        guider: io.Guider.Type,
+        sigmas: io.Sigmas.Type,
+        latent_image: io.Latent.Type,
+        step: int = 5,
+    ) -> io.NodeOutput:
+        branches = record_attention(noise, guider, sigmas, latent_image, step)
+        curves = {name: AttentionCurve(*item.places, *item.distances) for name, item in branches.items()}
+        blocks = max(item.blocks for item in branches.values())
+        title = f"Keyframe Attention at step {step} of {len(sigmas) - 1}, biased blocks: {blocks}"
+        return io.NodeOutput(attention_plot(curves, title), attention_report(curves, title))

@@ -113,8 +113,33 @@ def anchored_bias(means: Tensor, anchors: Sequence[int], taper: Tensor, epsilon:
     Returns:
         [B, T, K] nats, dtype and device of means; 0 at the anchors.
     """
-    target = anchor_weights(means.shape[1], anchors).to(means) @ means[:, list(anchors)]
+    target = _target(means, anchors)
     return taper.to(means)[:, None] * (target.clamp(min=epsilon).log() - means.clamp(min=epsilon).log())
+
+
+def place_between(means: Tensor) -> Tensor:
+    """Where each frame's mean attention lies between the first frame's (0) and the last's (1). Ours, for the picture.
+
+    <A_i - A_0, A_{T-1} - A_0> / |A_{T-1} - A_0|^2, the foot on the straight line; outside 0..1 beyond its ends.
+
+    Args:
+        means: [B, T, K] from `frame_means`, T >= 2.
+    Returns:
+        [B, T]; 0 if both ends attend alike.
+    """
+    way = means[:, -1:] - means[:, :1]
+    return ((means - means[:, :1]) * way).sum(-1) / way.square().sum(-1).clamp(min=torch.finfo(means.dtype).tiny)
+
+
+def distance_to_target(means: Tensor, anchors: Sequence[int]) -> Tensor:
+    """Share of each frame's attention that lies elsewhere than in its target: sum_k |A_ik - M_ik| / 2. Ours.
+
+    Args:
+        means: [B, T, K] from `frame_means`. anchors: as in `anchor_weights`.
+    Returns:
+        [B, T] in 0..1, 0 at the anchors.
+    """
+    return (means - _target(means, anchors)).abs().sum(-1) / 2
 
 
 def position_weights(places: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,6 +166,11 @@ def keyframe_anchors(frame_numbers: Sequence[int], keyframes: Sequence[int]) -> 
     """
     inner = {place for place, number in enumerate(frame_numbers) if number in keyframes}
     return sorted({0, len(frame_numbers) - 1} | inner)
+
+
+def _target(means: Tensor, anchors: Sequence[int]) -> Tensor:
+    """M_i, [B, T, K]."""
+    return anchor_weights(means.shape[1], anchors).to(means) @ means[:, list(anchors)]
 
 
 def _check_anchors(frames: int, anchors: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ it is given is left out of the biased calls, which it would undo.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from .schedule_place import in_window, step_place
 from .video_model_host import Call, Grid, Run, call_grid, check_wan, patched
 
 KEY = "inbetween.keyframe_attention"
-RECORD = "inbetween.keyframe_attention.record"  # a list in transformer_options that biased calls are appended to
+RECORD = "inbetween.keyframe_attention.record"  # a deque in transformer_options that biased calls are appended to
 NODE = "Keyframe Attention"
 BRANCHES = ("all", "text", "image")
 OVERRIDE = "optimized_attention_override"
@@ -126,7 +127,7 @@ class _Attention:
     def __init__(self, settings: KeyframeAttention, blocks: tuple[int, ...], call: Call) -> None:
         self._settings, self._run, self._grid = settings, call.run, call_grid(call)
         self._previous: Callable | None = call.options.get(OVERRIDE)
-        self._record: list | None = call.options.get(RECORD)
+        self._record: deque | None = call.options.get(RECORD)
         self._positive = call.positive_chunks()
         self._roles, self._layouts = _roles(call, self._grid)
         self._anchors = keyframe_anchors(self._grid.numbers, _inner_keyframes(settings, self._grid))
@@ -250,7 +251,7 @@ class _Attention:
         if block != self._block:
             self._block, self._next = block, 0
         if q.shape[1] == self._grid.length:
-            for place in range(self._next, len(self._roles)):
+            for place in (*range(self._next, len(self._roles)), *range(self._next)):
                 if self._roles[place][1] == k.shape[1]:
                     self._next = place + 1
                     return self._roles[place][0]

@@ -75,4 +75,8 @@ CONTRACT = {
         ],
         ["model:MODEL"],
     ),
+    "InbetweenAttentionPlot": (
+        ["noise", "guider", "sigmas", "latent_image", "step=5"],
+        ["plot:IMAGE", "report:STRING"],
+    ),
 }

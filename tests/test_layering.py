@@ -31,10 +31,12 @@ ALSO = {
     "frames/wan_model_host.py": {"comfy.model_base"},
     "patches/video_model_host.py": {"comfy.model_base", "logging"},
     "patches/keyframe_attention_host.py": {"comfy.ldm.modules.attention"},
+    "patches/attention_record_host.py": {"comfy.k_diffusion.sampling", "comfy.sample", "latent_preview"},
     "samplers/candidates_host.py": {"comfy.model_base", "comfy.sample", "latent_preview"},
     "frames/lpips_host.py": {"lpips"},
     "frames/structural_similarity.py": {"kornia"},
-    "frames/breakpoint_plot.py": {"PIL", "numpy"},
+    "frames/breakpoint_plot.py": {"PIL"},
+    "frames/chart.py": {"PIL", "numpy"},
 }
 
 

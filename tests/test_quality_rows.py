@@ -18,6 +18,17 @@ ROWS = [
     "AFB K=100%",
     "AFB K=30%, N_a=2, margin 7",
     "random anchor, K=30%",
+    "isolation only",
+    "KAB",
+    "KAB, no isolation",
+    "ReTRo amplitude",
+    "ReTRo phase",
+    "ReTRo warp",
+    "KAB + ReTRo",
+    "KAB, weights by position",
+    "ReTRo amplitude, balanced",
+    "AFB K=30% + KAB + ReTRo",
+    "the same, AFB's anchor is KAB's",
 ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from torch import Tensor
 
 from ...demo.world import reversed_caption
 from ...frames.breakpoint import open_frames
+from ...frames.keyframe_track import KeyframeTrack
 from ..demo_world import DemoWorld, Pair
 from . import method
 
@@ -39,6 +41,13 @@ def random_place(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
 
 def _bridged(world: DemoWorld, pair: Pair, seed: int, share: float, **options: object) -> Tensor:
     """share: of the steps, those that the reverse pass runs. options: of Select Anchors."""
+    return world.video(anchored_track(world, pair, seed, share, **options), pair.caption, seed)
+
+
+def anchored_track(
+    world: DemoWorld, pair: Pair, seed: int, share: float, model: Any = None, **options: object
+) -> KeyframeTrack:
+    """The track with AFB's anchors. model: of the reverse pass, None for the world's own."""
     track = world.track(pair)
-    candidates = world.reverse_candidates(track, reversed_caption(pair.caption), seed, share)
-    return world.video(world.with_anchors(track, candidates, **{"margin": MARGIN, **options}), pair.caption, seed)
+    candidates = world.reverse_candidates(track, reversed_caption(pair.caption), seed, share, model)
+    return world.with_anchors(track, candidates, **{"margin": MARGIN, **options})
