@@ -37,7 +37,7 @@ def published() -> list[str]:
 
 def test_the_archive_holds_the_pack_and_nothing_else():
     top = {name.split("/")[0] for name in published()}
-    expected = {"__init__.py", "frames", "nodes", "patches", "samplers", "workflows", "LICENSE", "README.md"}
+    expected = {"__init__.py", "frames", "nodes", "patches", "samplers", "web", "workflows", "LICENSE", "README.md"}
     assert top == expected | {"pyproject.toml", "requirements.txt"}
 
 
