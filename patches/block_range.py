@@ -27,7 +27,7 @@ def block_indices(text: str, depth: int) -> tuple[int, ...]:
         start, end = int(match[1]), int(match[2] or match[1])
         if start > end:
             raise ValueError(f"blocks has {item!r}, which runs backwards: write {end}-{start}.")
-        if end >= depth and item != PAPER_BLOCKS:
+        if end >= depth and f"{start}-{end}" != PAPER_BLOCKS:
             raise ValueError(f"blocks has {item!r}, but this model's blocks are 0 to {depth - 1}.")
         found.update(range(start, min(end, depth - 1) + 1))
     return tuple(sorted(found))

@@ -40,6 +40,8 @@ def anchor_weights(frames: int, anchors: Sequence[int]) -> Tensor:
         anchors: [A] latent frames, ascending, the first 0 and the last T - 1.
     Returns:
         [T, A] float64 in 0..1, rows sum to 1.
+    Raises:
+        ValueError: anchors do not ascend from the first to the last frame.
     """
     _check_anchors(frames, anchors)
     weights = torch.zeros(frames, len(anchors), dtype=torch.float64)
@@ -112,6 +114,8 @@ def anchored_bias(means: Tensor, anchors: Sequence[int], taper: Tensor, epsilon:
         taper: [T], see `cosine_taper`. epsilon: probability below which keys are not told apart, > 0.
     Returns:
         [B, T, K] nats, dtype and device of means; 0 at the anchors.
+    Raises:
+        ValueError: as `anchor_weights`.
     """
     target = _target(means, anchors)
     return taper.to(means)[:, None] * (target.clamp(min=epsilon).log() - means.clamp(min=epsilon).log())
@@ -174,5 +178,6 @@ def _target(means: Tensor, anchors: Sequence[int]) -> Tensor:
 
 
 def _check_anchors(frames: int, anchors: Sequence[int]) -> None:
-    if frames < 2 or list(anchors) != sorted({*anchors, 0, frames - 1}):
+    ascending = list(anchors) == sorted({*anchors, 0, frames - 1})
+    if frames < 2 or not ascending or anchors[0] != 0 or anchors[-1] != frames - 1:
         raise ValueError(f"anchors must ascend from 0 to {frames - 1}, the last latent frame, got {list(anchors)}.")

@@ -32,8 +32,6 @@ def step_place(sigma: float, schedule: Sequence[float], top: float, level: Calla
 def _share_of_level(sigma: float, level: Callable[[float], float]) -> float:
     """The share at which a falling level is sigma, to 1e-4, by halving."""
     low, high = 0.0, 1.0
-    if sigma >= level(low):
-        return low
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if level(middle) > sigma else (low, middle)

@@ -61,7 +61,8 @@ def frame_scales(frames: int, edge_scale: float, mid_scale: float, edge_frames: 
 def balanced_mid_scale(frames: int, edge_scale: float, edge_frames: int = 0, radius: int = 2) -> float:
     """The mid scale that makes the scales of a video of T latent frames average 1, so that its time keeps its extent.
 
-    Ours. Solves mean(s) = 1 for mid_scale; the answer depends on the length because the share of the ends does.
+    Ours. Solves mean(s) = 1 for mid_scale; the answer depends on the length because the share of the ends does. 1 for a
+    video that is all ends (T of 1 or 2), whose scales no mid scale can balance.
     """
     if frames == 1:
         return 1.0
