@@ -93,9 +93,9 @@ class KeyframeAttention(io.ComfyNode):
                 io.Float.Input(
                     "epsilon",
                     default=5e-4,
-                    min=1e-8,
+                    min=1e-5,
                     max=0.1,
-                    step=1e-8,
+                    step=1e-5,
                     round=False,
                     advanced=True,
                     tooltip="Share of attention below which image and text tokens are left as they are.",

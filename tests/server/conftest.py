@@ -47,7 +47,7 @@ def small(object_info):
         size["BasicScheduler.steps"] = 4
         if name.startswith("afb"):
             size["InbetweenReverseCandidates.stop_step"] = 2
-        else:
+        if name.startswith("keyframes"):
             graph = with_values(graph, {"Add Keyframe (middle 1).frame": 12, "Add Keyframe (middle 2).frame": 20})
         if "2.2" in name:
             size["SplitSigmas.step"] = 2

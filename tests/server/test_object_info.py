@@ -14,4 +14,10 @@ def test_the_backbones_in_models_are_offered(object_info):
 
 def test_the_workflows_are_offered_as_templates(server):
     offered = server.get("/workflow_templates")["comfyui-inbetween"]
-    assert sorted(offered) == ["afb_wan2.1_i2v", "afb_wan2.2_14b_i2v", "keyframes_wan2.1_flf2v"]
+    assert sorted(offered) == [
+        "afb_kab_retro_wan2.1",
+        "afb_wan2.1_i2v",
+        "afb_wan2.2_14b_i2v",
+        "kab_retro_wan2.1_flf2v",
+        "keyframes_wan2.1_flf2v",
+    ]
