@@ -4,7 +4,15 @@ from comfy_api.latest import ComfyExtension, io
 
 from .anchors import LoadLPIPS, ReverseCandidates, SelectAnchors
 from .attention import AttentionPlot, KeyframeAttention, TemporalRoPE
-from .conditioning import WanConditioning
+from .bidirectional import (
+    BidirectionalGuider,
+    ExtractBackwardMotion,
+    LoadBackwardMotion,
+    MPDSampler,
+    RecurrentSampler,
+    ViBiDSampler,
+)
+from .conditioning import SVDConditioning, WanConditioning
 from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
 from .prompt import ReversePrompt
 
@@ -20,6 +28,13 @@ NODES: list[type[io.ComfyNode]] = [
     KeyframeAttention,
     TemporalRoPE,
     AttentionPlot,
+    SVDConditioning,
+    LoadBackwardMotion,
+    ExtractBackwardMotion,
+    BidirectionalGuider,
+    RecurrentSampler,
+    ViBiDSampler,
+    MPDSampler,
 ]
 
 

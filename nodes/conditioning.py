@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..frames.keyframe_track import KeyframeTrack
+from ..frames.svd_conditioning_host import svd_conditioning
 from ..frames.wan_conditioning_host import wan_conditioning
 from ..frames.wan_layout import PLACEMENTS
 from .sockets import KeyframesSocket
@@ -76,3 +77,68 @@ class WanConditioning(io.ComfyNode):
     ) -> io.NodeOutput:
         made = wan_conditioning(positive, negative, vae, keyframes, clip_vision, placement, batch_size, model)
         return io.NodeOutput(made.positive, made.negative, made.latent, made.report)
+
+
+class SVDConditioning(io.ComfyNode):
+    """Conditions SVD on the first picture forward in time and on the last backward."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="InbetweenSVDConditioning",
+            display_name="Keyframes to SVD",
+            category="inbetween/conditioning",
+            description="Conditions SVD and SVD-XT in both directions of time, for the Bidirectional Guider. Takes a "
+            "first and a last keyframe; 14 frames for SVD, 25 for SVD-XT.",
+            search_aliases=["svd first last frame", "svd img2vid", "generative inbetweening"],
+            inputs=[
+                io.ClipVision.Input("clip_vision", tooltip="Of the SVD checkpoint."),
+                io.Vae.Input("vae", tooltip="Of the SVD checkpoint."),
+                KeyframesSocket.Input(
+                    "keyframes", tooltip="A track with a first and a last keyframe; its fps is used."
+                ),
+                io.Int.Input(
+                    "motion_bucket_id",
+                    default=127,
+                    min=1,
+                    max=1023,
+                    tooltip="How much motion: 127 is usual, lower is calmer.",
+                ),
+                io.Float.Input(
+                    "augmentation_level",
+                    default=0.02,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="Noise on the pictures, in colours 0 to 1. More frees the model from them.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Of that noise; both pictures get the same.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="forward_positive"),
+                io.Conditioning.Output(display_name="forward_negative"),
+                io.Conditioning.Output(display_name="backward_positive"),
+                io.Conditioning.Output(display_name="backward_negative"),
+                io.Latent.Output(display_name="latent"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        clip_vision: io.ClipVision.Type,
+        vae: io.Vae.Type,
+        keyframes: KeyframeTrack,
+        motion_bucket_id: int = 127,
+        augmentation_level: float = 0.02,
+        seed: int = 0,
+    ) -> io.NodeOutput:
+        made = svd_conditioning(clip_vision, vae, keyframes, motion_bucket_id, augmentation_level, seed)
+        return io.NodeOutput(*made.forward, *made.backward, made.latent)

@@ -79,4 +79,44 @@ CONTRACT = {
         ["noise", "guider", "sigmas", "latent_image", "step=5"],
         ["plot:IMAGE", "report:STRING"],
     ),
+    "InbetweenSVDConditioning": (
+        ["clip_vision", "vae", "keyframes", "motion_bucket_id=127", "augmentation_level=0.02", "seed=0"],
+        [
+            "forward_positive:CONDITIONING",
+            "forward_negative:CONDITIONING",
+            "backward_positive:CONDITIONING",
+            "backward_negative:CONDITIONING",
+            "latent:LATENT",
+        ],
+    ),
+    "InbetweenLoadBackwardMotion": (["file"], ["backward_motion:INBETWEEN_BACKWARD_MOTION"]),
+    "InbetweenExtractBackwardMotion": (
+        ["finetuned_unet", "base_unet", "filename=svd_backward_motion"],
+        ["backward_motion:INBETWEEN_BACKWARD_MOTION"],
+    ),
+    "InbetweenBidirectionalGuider": (
+        [
+            "model",
+            "forward_positive",
+            "forward_negative",
+            "backward_positive",
+            "backward_negative",
+            "backward_motion?",
+            "min_cfg=1.0",
+            "max_cfg=3.0",
+            "cfg_schedule=symmetric",
+            "fuse=mean",
+            "rotate_attention=all",
+        ],
+        ["guider:GUIDER"],
+    ),
+    "InbetweenRecurrentSampler": (
+        ["pattern=repeat", "repeats=5", "until=0.5", "jump_length=5", "noise_scale=1.0"],
+        ["sampler:SAMPLER"],
+    ),
+    "InbetweenViBiDSampler": (["end_strength=1.0", "cfg_pp=True", "renoise=True"], ["sampler:SAMPLER"]),
+    "InbetweenMPDSampler": (
+        ["base=sequential", "early=0.2", "repeats=3", "shift=1.0", "ramp=False"],
+        ["sampler:SAMPLER"],
+    ),
 }

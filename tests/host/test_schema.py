@@ -21,7 +21,7 @@ def test_inputs_and_outputs_are_pinned(schemas, node_id):
     schema = schemas[node_id]
     inputs = []
     for item in schema.inputs:
-        default = None if item.id == "backbone" else getattr(item, "default", None)  # a file of this machine
+        default = None if item.id in ("backbone", "file") else getattr(item, "default", None)  # files of this machine
         inputs.append(f"{item.id}?" if item.optional else item.id if default is None else f"{item.id}={default}")
     outputs = [f"{item.display_name}:{item.io_type}" for item in schema.outputs]
     assert (inputs, outputs) == CONTRACT[node_id]
