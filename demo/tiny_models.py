@@ -39,12 +39,12 @@ def write_wan(
 
     Args:
         kind: t2v (16 channels), i2v (36 and image tokens), flf2v (also a position table), i2v_14b (36, no image
-            tokens), ti2v_5b (48 channels, noise mask).
+            tokens), ti2v_5b (48 channels, noise mask), t2v_ref (t2v with a reference picture ahead of the video).
     """
     import comfy.ops
     from comfy.ldm.wan.model import WanModel
 
-    channels = {"t2v": 16, "i2v": 36, "flf2v": 36, "i2v_14b": 36, "ti2v_5b": 48}[kind]
+    channels = {"t2v": 16, "t2v_ref": 16, "i2v": 36, "flf2v": 36, "i2v_14b": 36, "ti2v_5b": 48}[kind]
     model = WanModel(
         model_type="i2v" if kind in ("i2v", "flf2v") else "t2v",
         in_dim=channels,
@@ -56,10 +56,41 @@ def write_wan(
         num_heads=heads,
         num_layers=layers,
         flf_pos_embed_token_number=514 if kind == "flf2v" else None,
+        in_dim_ref_conv=16 if kind == "t2v_ref" else None,
         operations=comfy.ops.disable_weight_init,
     )
     config = {"transformer": {"num_heads": heads, "text_dim": text_dim, "freq_dim": 16}}
     return _write(path, filled(model, seed), {"config": json.dumps(config)})
+
+
+def write_hunyuan(path: Path, text_dim: int = 16, seed: int = SEED) -> Path:
+    """A HunyuanVideo T2V transformer for UNETLoader: one head of 128, one double and one single block (6 MB)."""
+    import comfy.ops
+    from comfy.ldm.hunyuan_video.model import HunyuanVideo
+
+    model = HunyuanVideo(
+        in_channels=16,
+        out_channels=16,
+        patch_size=[1, 2, 2],
+        hidden_size=128,
+        num_heads=1,
+        depth=1,
+        depth_single_blocks=1,
+        mlp_ratio=4.0,
+        axes_dim=[16, 56, 56],
+        theta=256,
+        context_in_dim=text_dim,
+        vec_in_dim=768,
+        qkv_bias=True,
+        guidance_embed=False,
+        byt5=False,
+        meanflow=False,
+        use_cond_type_embedding=False,
+        vision_in_dim=None,
+        meanflow_sum=False,
+        operations=comfy.ops.disable_weight_init,
+    )
+    return _write(path, filled(model, seed))
 
 
 def write_wan_vae(path: Path, dim: int = 4, seed: int = SEED) -> Path:

@@ -153,8 +153,7 @@ class _Attention:
             out = through(kernel, keys, values)
             if kernel.used:
                 return out
-            if self._run is not None:
-                self._run.tell(NODE, "another node's attention kernel is left out where attention is biased.")
+            self._tell("another node's attention kernel is left out where attention is biased.")
             return kernel(q, keys, values, *args[3:], **kwargs)
 
         role = self._role(q, k, kwargs)
@@ -168,6 +167,9 @@ class _Attention:
     def biased(self, function: Callable, name: str, *args: Any, **kwargs: Any) -> Tensor:
         """Attention [B, L, C] with the bias on the positive chunks; the others, and a reference's tokens, without."""
         q, k, v, *rest = args
+        if kwargs.get("mask") is not None or len(rest) > 1:
+            self._tell("another node masks attention that would be biased; it is left as that node wants it.")
+            return function(*args, **kwargs)
         heads = kwargs["heads"] if "heads" in kwargs else rest[0]
         out, ahead = torch.empty_like(q), self._grid.before
         for rows, positive in zip(self._chunks(q), self._positive, strict=True):
@@ -203,12 +205,17 @@ class _Attention:
         first, last = _scaled(v[:, :half], settings.first_weight), _scaled(v[:, half:], settings.last_weight)
         if settings.isolate:
             first, last = branch("first", k[:, :half], first), branch("last", k[:, half:], last)
-            if not settings.weights_by_position:
-                return first + last
-            weights = position_weights(self._places(first))
-            return self._by_frame(first, weights[0]) + self._by_frame(last, weights[1])
-        plain = settings.first_weight == settings.last_weight == 1
-        return branch("image", k, v if plain else torch.cat([first, last], dim=1))
+        elif settings.weights_by_position:  # each picture's part of what both give together
+            nothing = torch.zeros_like(first)
+            first = branch("image", k, torch.cat([first, nothing], dim=1))
+            last = branch("image", k, torch.cat([nothing, last], dim=1))
+        else:
+            plain = settings.first_weight == settings.last_weight == 1
+            return branch("image", k, v if plain else torch.cat([first, last], dim=1))
+        if not settings.weights_by_position:
+            return first + last
+        weights = position_weights(self._places(first))
+        return self._by_frame(first, weights[0]) + self._by_frame(last, weights[1])
 
     def _one_picture(self, out: Tensor) -> Tensor:
         """The attention to one picture, with the weight of the end that each chunk's conditioning shows."""
@@ -244,6 +251,10 @@ class _Attention:
     def _is_biased(self, name: str) -> bool:
         kind = "text" if name == "text" else "image"
         return self._block in self._blocks and self._settings.branches in ("all", kind)
+
+    def _tell(self, message: str) -> None:
+        if self._run is not None:
+            self._run.tell(NODE, message)
 
     def _role(self, q: Tensor, k: Tensor, kwargs: Mapping[str, Any]) -> str | None:
         """Which of the block's attentions this is: by the length of its keys, by order where lengths agree."""

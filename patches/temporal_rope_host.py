@@ -63,7 +63,7 @@ def add_temporal_rope(model: Any, settings: TemporalRoPE) -> Any:
     Cost: one copy of the table of rotations per block, L D 2 floats; no model calls.
     """
     wan = not isinstance(model.model, HUNYUAN)
-    network = check_wan(model, NODE) if wan else _hunyuan(model)
+    network = check_wan(model, NODE, " or HunyuanVideo") if wan else _hunyuan(model)
     names = _block_names(network, wan)
     if settings.blocks.strip():
         names = [names[number] for number in block_indices(settings.blocks, len(names))]

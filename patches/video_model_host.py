@@ -13,18 +13,24 @@ from torch import Tensor
 
 WAN = (comfy.model_base.WAN21, comfy.model_base.WAN22)
 HUNYUAN = comfy.model_base.HunyuanVideo
+NEGATIVE = "inbetween.negative"  # in transformer_options: numbers of the conditionings that are negative
 CALL = ("c_concat", "c_crossattn", "control", "transformer_options")  # the host may pass these by place or by name
 
 
-def check_wan(model: Any, node: str) -> Any:
-    """The diffusion model of a plain Wan 2.1 or 2.2.
+def _order(options: Mapping[str, Any]) -> list[int]:
+    """Which conditioning each chunk of the batch belongs to."""
+    return options.get("cond_or_uncond", [0])
+
+
+def check_wan(model: Any, node: str, others: str = "") -> Any:
+    """The diffusion model of a plain Wan 2.1 or 2.2. others: families that the node takes too, for the error.
 
     Raises:
         ValueError: another family, or a Wan with more token streams than the video's.
     """
     base = model.model
     if not isinstance(base, comfy.model_base.WAN21):
-        raise ValueError(f"{node}: model is {type(base).__name__}, not Wan. Connect Wan 2.1 or Wan 2.2.")
+        raise ValueError(f"{node}: model is {type(base).__name__}, not Wan. Connect Wan 2.1 or Wan 2.2{others}.")
     network = model.get_model_object("diffusion_model")
     if type(base) not in WAN or type(network).__name__ != "WanModel":
         raise ValueError(
@@ -36,7 +42,7 @@ def check_wan(model: Any, node: str) -> Any:
 
 @dataclass
 class Run:
-    """One sampling run. negative: ids of the conditionings that the guider calls negative.
+    """One sampling run. negative: ids of the conditionings that the guider calls negative, by any name with that word.
 
     called: whether a model call came by. reached: whether the patch was seen to work. told: what the log was told.
     layouts: by conditioning, which pictures its image tokens show, None where it is not known.
@@ -71,10 +77,8 @@ class Call:
 
     def positive_chunks(self) -> list[bool]:
         """For every chunk of the batch, whether it is a positive pass."""
-        order, ids = self.options.get("cond_or_uncond", [0]), self.options.get("uuids")
-        if self.run is None or ids is None:
-            return [number == 0 for number in order]
-        return [identity not in self.run.negative for identity in ids]
+        negative = self.options.get(NEGATIVE)
+        return [number == 0 if negative is None else number not in negative for number in _order(self.options)]
 
 
 def patched(
@@ -97,7 +101,8 @@ def patched(
 
     def outer(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        run = Run({entry.get("uuid") for entry in guider.conds.get("negative", [])})
+        lists = [entries for name, entries in guider.conds.items() if "negative" in name]
+        run = Run({entry.get("uuid") for entries in lists for entry in entries})
         start(guider, run, tuple(noise.shape))
         options = guider.model_options.setdefault("transformer_options", {})
         options[key] = run
@@ -105,7 +110,8 @@ def patched(
             result = executor(noise, *args, **kwargs)
         finally:
             options.pop(key, None)
-        if not run.called:
+        sigmas = args[2] if len(args) > 2 else kwargs["sigmas"]
+        if not run.called and len(sigmas) > 1:
             logging.warning("%s had no effect: another node removed its part in the model's calls.", node)
         return result
 
@@ -127,8 +133,23 @@ def patched(
                     )
         return result
 
+    def number(executor: Any, base: Any, conds: list, x: Tensor, t: Tensor, model_options: dict) -> Any:
+        # for a prompt with an area the host makes a negative with the positive's id, so lists are told, not entries
+        options = dict(model_options.get("transformer_options", {}))
+        run: Run | None = options.get(key)
+        if run is not None:
+            ids = [{entry.get("uuid") for entry in entries or []} for entries in conds]
+            options[NEGATIVE] = frozenset(place for place, of_list in enumerate(ids) if of_list & run.negative)
+            model_options = {**model_options, "transformer_options": options}
+        return executor(base, conds, x, t, model_options)
+
     clone = model.clone()
-    for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, outer), (WrappersMP.APPLY_MODEL, apply)):
+    wrappers = {
+        WrappersMP.OUTER_SAMPLE: outer,
+        WrappersMP.CALC_COND_BATCH: number,
+        WrappersMP.APPLY_MODEL: apply,
+    }
+    for kind, wrapper in wrappers.items():
         clone.remove_wrappers_with_key(kind, key)
         clone.add_wrapper_with_key(kind, key, wrapper)
     return clone

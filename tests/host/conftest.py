@@ -136,3 +136,142 @@ def model_call(host):
         return model.model.apply_model(x, sigma, c_crossattn=context, transformer_options=options, **given)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def hunyuan(host, models_folder):
+    """A random HunyuanVideo, one double and one single block."""
+    from pack.demo.tiny_models import write_hunyuan
+
+    path = write_hunyuan(models_folder / "diffusion_models" / "hunyuan.safetensors")
+    return host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet(path.name, "default")[0]
+
+
+@pytest.fixture(scope="session")
+def wan_inputs():
+    """Seeded inputs of one model call for a kind of Wan, one row per context."""
+
+    def make(kind, frames=5, height=4, width=6, tokens=514, rows=1, text=8):
+        generator = torch.Generator().manual_seed(3)
+
+        def noise(*shape):
+            return torch.randn(*shape, generator=generator)
+
+        inputs = {"x": noise(rows, 48 if kind == "ti2v_5b" else 16, frames, height, width)}
+        inputs["context"] = noise(rows, text, 16)
+        if kind in ("i2v", "flf2v", "i2v_14b"):
+            inputs["condition"] = noise(rows, 20, frames, height, width)
+        if kind in ("i2v", "flf2v"):
+            inputs["clip_fea"] = noise(rows, tokens, 1280)
+        return inputs
+
+    return make
+
+
+@pytest.fixture
+def conditioned(host, prompts):
+    """Positive and negative as the host's nodes make them for a kind of Wan; known: the ends that are given."""
+    import comfy.clip_vision
+    import node_helpers
+
+    def make(kind, tokens=514, known=("first", "last"), frames=5, height=4, width=6):
+        generator = torch.Generator().manual_seed(4)
+        values = {}
+        if kind in ("i2v", "flf2v", "i2v_14b"):
+            values["concat_latent_image"] = torch.randn(1, 16, frames, height, width, generator=generator)
+            if known is not None:
+                mask = values["concat_mask"] = torch.ones(1, 4, frames, height, width)
+                mask[:, :, [place for name, place in (("first", 0), ("last", -1)) if name in known]] = 0
+        if kind in ("i2v", "flf2v") and tokens:
+            output = values["clip_vision_output"] = comfy.clip_vision.Output()
+            output.penultimate_hidden_states = torch.randn(1, tokens, 1280, generator=generator)
+        both = (prompts.positive, prompts.negative)
+        return tuple(node_helpers.conditioning_set_values(conditioning, values) for conditioning in both)
+
+    return make
+
+
+@pytest.fixture
+def sampled(host):
+    """The latent that the host's SamplerCustomAdvanced makes of seeded noise."""
+    nodes = host.NODE_CLASS_MAPPINGS
+
+    def run(model, positive, negative, cfg=3.0, steps=6, shape=(1, 16, 5, 4, 6), sigmas=None, start=None, guider=None):
+        if guider is None:
+            guider = nodes["CFGGuider"].execute(model, positive, negative, cfg).args[0]
+        if sigmas is None:
+            sigmas = nodes["BasicScheduler"].execute(model, "simple", steps, 1.0).args[0]
+        noise = nodes["RandomNoise"].execute(5) if start is None else nodes["DisableNoise"].execute()
+        latent = {"samples": torch.zeros(shape)} if start is None else start
+        sampler = nodes["KSamplerSelect"].execute("euler").args[0]
+        return nodes["SamplerCustomAdvanced"].execute(noise.args[0], guider, sampler, sigmas, latent).args[0]["samples"]
+
+    return run
+
+
+def by_name(args, kwargs):
+    """What the host gives APPLY_MODEL wrappers after x and the noise level, by place or by name."""
+    names = ("c_concat", "c_crossattn", "control", "transformer_options")
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+@pytest.fixture
+def watched(host):
+    """A clone of a model and the list of its calls from now on, from outside of what is added to the clone later.
+
+    A call has x, sigma and the names that the model is given; once it came back, its result and records, which are what
+    Keyframe Attention recorded.
+    """
+    from collections import deque
+
+    from comfy.patcher_extension import WrappersMP
+
+    from pack.patches.keyframe_attention_host import RECORD
+
+    def make(model):
+        calls, records = [], deque()  # the host copies lists in a model's options
+
+        def watch(executor, x, sigma, *args, **kwargs):
+            given = by_name(args, kwargs)
+            call = SimpleNamespace(x=x, sigma=sigma, **given)
+            calls.append(call)
+            call.result = result = executor(x, sigma, **given)
+            call.records = list(records)
+            records.clear()
+            return result
+
+        clone = model.clone()
+        clone.model_options["transformer_options"][RECORD] = records
+        clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "test.watched", watch)
+        return clone, calls
+
+    return make
+
+
+@pytest.fixture
+def with_attentions(host):
+    """A clone of a model and the list of (q, k, v, result) of its attentions, chained inside what was added before."""
+    from comfy.patcher_extension import WrappersMP
+
+    key = "optimized_attention_override"
+
+    def make(model):
+        seen = []
+
+        def add(executor, x, sigma, *args, **kwargs):
+            given = by_name(args, kwargs)
+            previous = given["transformer_options"].get(key)
+
+            def override(function, *args, **kwargs):
+                result = previous(function, *args, **kwargs) if previous else function(*args, **kwargs)
+                seen.append((*args[:3], result))
+                return result
+
+            given["transformer_options"] = {**given["transformer_options"], key: override}
+            return executor(x, sigma, **given)
+
+        clone = model.clone()
+        clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "test.attentions", add)
+        return clone, seen
+
+    return make
