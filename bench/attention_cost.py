@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from .lpips_speed import alternating
 
 SIZES = {"480x832x81": (21, 30, 52), "720x1280x81": (21, 45, 80)}  # latent frames, token rows and columns
 TEXT, PICTURES = 512, 514
@@ -28,7 +27,6 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench attention", description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--width", type=int, default=5120, help="channels of the model, 128 a head")
-    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
         "--part", type=int, default=64, help="on a CPU, one in so many tokens for the rest of the block"
@@ -54,23 +52,29 @@ def _print_size(size: str, block: _Block, options: argparse.Namespace, where: st
         x, context = block.inputs(tokens)
         rest, how = block.rest_seconds(x, options.part)
         print(f"self-attention and feed-forward: {rest:.2f} s ({how})\n")
-        print(f"{'':<34} {'cross-attention s':>18} {'block s':>9} {'to plain':>9} {'extra peak MB':>14}")
+        print(f"{'extra peak, MB':>84}")
+        heads = ("cross-attention s", "block s", "to plain", "cross-attention", "whole block")
+        print(f"{'':<28} {heads[0]:>18} {heads[1]:>9} {heads[2]:>9} {heads[3]:>15} {heads[4]:>13}")
         ways = {
             "plain": {},
             "isolation": block.options((frames, 2 * rows, 2 * columns), biased=False),
             "isolation and bias (KAB)": block.options((frames, 2 * rows, 2 * columns), biased=True),
             "as the official code": {"optimized_attention_override": _official(frames)},
         }
-        works = [lambda way=way: block.cross_attention(x, context, way) for way in ways.values()]
-        timed = alternating(options.repeats, *works)
-        peaks = [_peak_bytes(work, x.device) for work in works]
-    plain = timed[0][0]
-    for name, (seconds, _), peak in zip(ways, timed, peaks, strict=True):
-        ratio = (rest + seconds) / (rest + plain)
-        extra = (peak - peaks[0]) / 2**20
-        print(f"{name:<34} {seconds:>18.2f} {rest + seconds:>9.2f} {ratio:>8.3f}x {extra:>14.0f}")
-    difference = float((timed[2][1] - timed[3][1]).abs().max() / timed[3][1].abs().max())
-    isolated, biased = timed[1][0], timed[2][0]
+        feed_peak = block.feed_forward_peak(x)
+        found = []
+        for name, way in ways.items():
+            found.append(_measured(lambda way=way: block.cross_attention(x, context, way), x.device))
+            seconds, _, peak = found[-1]
+            plain, _, plain_peak = found[0]
+            ratio = (rest + seconds) / (rest + plain)
+            here = (peak - plain_peak) / 2**20
+            whole = (max(peak, feed_peak) - max(plain_peak, feed_peak)) / 2**20
+            times = f"{seconds:>18.2f} {rest + seconds:>9.2f} {ratio:>8.3f}x"
+            print(f"{name:<28} {times} {here:>15.0f} {whole:>13.0f}", flush=True)
+    official = found[3][1]
+    difference = float((found[2][1] - official).abs().max() / official.abs().max())
+    isolated, biased = found[1][0], found[2][0]
     added = (isolated - plain) + BIASED_BLOCKS / DEPTH * BIASED_STEPS * 0.5 * (biased - isolated)
     print(f"\nlargest difference of KAB and the official code, to the largest value: {difference:.1e}")
     print(f"over a whole run with the paper's window: {100 * added / (rest + plain):+.2f} % of the time")
@@ -108,7 +112,8 @@ class _Block:
         import comfy.model_base
         from comfy.patcher_extension import WrappersMP
 
-        from ..patches.keyframe_attention_host import KEY, KeyframeAttention, add_keyframe_attention
+        from ..patches.keyframe_attention_host import KEY, add_keyframe_attention
+        from ..patches.keyframe_attention_settings import KeyframeAttention
 
         network = _named_wan(self.block)
         base = comfy.model_base.WAN21.__new__(comfy.model_base.WAN21)
@@ -143,9 +148,13 @@ class _Block:
             mixed = own.o(optimized_attention(q, x, x, heads=self.heads))  # every key, some of the queries
             return self.block.ffn(mixed)
 
-        seconds = alternating(1, work)[0][0]
+        seconds = _measured(work, x.device)[0]
         how = "whole" if count == x.shape[1] else f"{count} of the tokens as queries, scaled"
         return seconds * x.shape[1] / count, how
+
+    def feed_forward_peak(self, x: Tensor) -> int:
+        """Bytes that the feed-forward, the block's peak, holds at least: both sides of its activation."""
+        return 2 * x.shape[1] * self.block.ffn[0].out_features * x.element_size()
 
 
 def _official(frames: int) -> Callable:
@@ -223,16 +232,21 @@ class _Executor:
         return self._call(*positional, **named)
 
 
-def _peak_bytes(work: Callable[[], object], device: torch.device) -> int:
-    """The most memory that a work holds at a time, above what was held before it."""
+def _measured(work: Callable[[], Tensor], device: torch.device) -> tuple[float, Tensor, int]:
+    """Seconds, result, and the most memory that a work holds at a time, above what was held before it."""
     if device.type == "cuda":
+        work()  # the first run warms up
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        return torch.cuda.max_memory_allocated() - before
+        before, start = torch.cuda.memory_allocated(), time.perf_counter()
+        result = work()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start, result, torch.cuda.max_memory_allocated() - before
     with _sampled_memory() as seen:
-        work()
-    return max(seen) - seen[0]
+        start = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - start
+    return seconds, result, max(seen) - seen[0]
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from ..frames.attention_plot import AttentionCurve, attention_plot, attention_re
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.wan_layout import latent_frame_count, latent_of_frame
 from ..patches.attention_record_host import record_attention
-from ..patches.keyframe_attention_host import BRANCHES, add_keyframe_attention
-from ..patches.keyframe_attention_host import KeyframeAttention as AttentionSettings
+from ..patches.keyframe_attention_host import add_keyframe_attention
+from ..patches.keyframe_attention_settings import BRANCHES
+from ..patches.keyframe_attention_settings import KeyframeAttention as AttentionSettings
 from ..patches.temporal_rope import MODES
 from ..patches.temporal_rope_host import TemporalRoPE as RoPESettings
 from ..patches.temporal_rope_host import add_temporal_rope
