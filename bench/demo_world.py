@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -65,6 +66,13 @@ class DemoWorld:
     def with_anchors(self, track: Any, candidates: Tensor, **options: Any) -> Any:
         """The track with what Select Anchors adds; no metric is connected, so 1-SSIM finds the place."""
         return self._run("SelectAnchors", track, candidates, **options)[0]
+
+    @cached_property
+    def svd(self) -> Any:
+        """The demo world's SVD, a `demo_svd.DemoSVD`; loaded when a method first asks for it."""
+        from .demo_svd import DemoSVD
+
+        return DemoSVD(self.host, self._count_calls)
 
     def patched(self, attention: dict[str, Any] | None = None, rope: dict[str, Any] | None = None) -> Any:
         """The model with the options of Keyframe Attention and Temporal RoPE; None leaves a node out."""

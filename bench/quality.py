@@ -79,7 +79,7 @@ def judged(item: Method, loaded: DemoWorld, seeds: Sequence[int], distance: Any)
     """One row of numbers per clip."""
     rows = []
     for seed in seeds:
-        clip = world.clip(seed)
+        clip = world.clip(seed, item.length)
         before, began = loaded.calls, time.monotonic()
         frames = item.make(loaded, clip if item.sees_truth else Pair.of(clip), seed)
         seconds = time.monotonic() - began

@@ -29,6 +29,13 @@ ROWS = [
     "ReTRo amplitude, balanced",
     "AFB K=30% + KAB + ReTRo",
     "the same, AFB's anchor is KAB's",
+    "cross-fade, 14 frames",
+    "SVD, first picture only",
+    "TRF",
+    "ViBiD",
+    "MPD sequential",
+    "MPD parallel",
+    "GI without fine-tune",
 ]
 
 

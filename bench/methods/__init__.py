@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...demo.world import LENGTH
 from ..demo_world import DemoWorld, Pair
 
 # From the world's models, a pair of pictures and a seed: frames [N, H, W, 3] in 0..1.
@@ -27,17 +28,19 @@ class Method:
     Attributes:
         make: gets a Pair, or the whole Clip if sees_truth.
         sees_truth: this is no method but a bound that knows the answer.
+        length: frames of its clips; another length shows the same motion in fewer or more frames.
     """
 
     name: str
     make: Callable[[DemoWorld, Any, int], Tensor]
     sees_truth: bool = False
+    length: int = LENGTH
 
 
 _registered: list[Method] = []
 
 
-def method(name: str, sees_truth: bool = False) -> Callable[[Make], Make]:
+def method(name: str, sees_truth: bool = False, length: int = LENGTH) -> Callable[[Make], Make]:
     """Registers a function as a row under this name.
 
     Raises:
@@ -47,7 +50,7 @@ def method(name: str, sees_truth: bool = False) -> Callable[[Make], Make]:
     def register(make: Make) -> Make:
         if any(item.name == name for item in _registered):
             raise ValueError(f"two methods are called {name!r}")
-        _registered.append(Method(name, make, sees_truth))
+        _registered.append(Method(name, make, sees_truth, length))
         return make
 
     return register
