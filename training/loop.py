@@ -67,6 +67,7 @@ class Settings:
         workers: processes that draw batches; 0 draws them in this one.
         every: steps between held-out numbers and checkpoints.
         threads: CPU threads of this process.
+        muon: whether matrices are trained by Muon; else AdamW trains everything.
     """
 
     steps: int
@@ -74,6 +75,7 @@ class Settings:
     workers: int = 0
     every: int = 500
     threads: int = 1
+    muon: bool = True
 
 
 WARM_UP = 100  # steps
@@ -97,7 +99,7 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
     )
     module = task.module().to(accelerator.device)
     average = {key: value.detach().clone() for key, value in module.state_dict().items()}
-    optimizer = MatrixOptimizer(module, settings.rate)
+    optimizer = MatrixOptimizer(module, settings.rate, settings.muon)
     step, spent = 0, 0.0
     state_file = folder / "state.pt"
     if state_file.exists():

@@ -18,34 +18,39 @@ SMALLEST = 16  # rows and columns; smaller matrices have no weak directions wort
 class MatrixOptimizer:
     """Both optimisers behind one step."""
 
-    def __init__(self, module: nn.Module, rate: float) -> None:
+    def __init__(self, module: nn.Module, rate: float, muon: bool = True) -> None:
         self._parameters: list[nn.Parameter] = []
         self._matrices: list[nn.Parameter] = []  # views of the parameters, as torch.optim.Muon takes only matrices
         others = []
         for parameter in module.parameters():
-            if parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) >= SMALLEST:
+            if muon and parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) >= SMALLEST:
                 self._parameters.append(parameter)
                 self._matrices.append(nn.Parameter(parameter.data.view(len(parameter), -1)))
             else:
                 others.append(parameter)
-        self._muon = torch.optim.Muon(self._matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-        self._adam = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self._parts: dict[str, torch.optim.Optimizer] = {}  # an optimiser takes no empty list
+        if self._matrices:
+            options = {"weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
+            self._parts["muon"] = torch.optim.Muon(self._matrices, lr=rate, **options)
+        if others:
+            self._parts["adam"] = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
 
     def set_rate(self, rate: float) -> None:
-        for group in (*self._muon.param_groups, *self._adam.param_groups):
-            group["lr"] = rate
+        for part in self._parts.values():
+            for group in part.param_groups:
+                group["lr"] = rate
 
     def step(self) -> None:
         for parameter, matrix in zip(self._parameters, self._matrices, strict=True):
             matrix.grad = None if parameter.grad is None else parameter.grad.reshape(matrix.shape)
-        self._muon.step()
-        self._adam.step()
+        for part in self._parts.values():
+            part.step()
         for matrix in self._matrices:
             matrix.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
+        return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._muon.load_state_dict(state["muon"])
-        self._adam.load_state_dict(state["adam"])
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
