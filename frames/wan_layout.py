@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .keyframe_track import KeyframeTrack
+
 PLACEMENTS = ("snap", "exact", "snap_full", "repeat4", "own_latent")
 
 
@@ -164,6 +166,11 @@ def _whole_latent(item: WanPlacement) -> WanPlacement:
     end = 4 * item.latent
     pixels = tuple(range(end - 3, end + 1)) if item.pixel_frames else ()
     return WanPlacement(item.frame, pixels, tuple(range(end, end + 4)), item.latent)
+
+
+def snapped_latents(track: KeyframeTrack) -> tuple[int, ...]:
+    """Latent frames that hold a track's keyframes with placement snap."""
+    return tuple(place_keyframe(item.frame, track.length, "snap").latent for item in track.keyframes)
 
 
 def concat_mask(

@@ -4,13 +4,13 @@ from comfy_api.latest import io
 
 from ..frames.attention_plot import AttentionCurve, attention_plot, attention_report
 from ..frames.keyframe_track import KeyframeTrack
-from ..frames.wan_layout import latent_frame_count, latent_of_frame
+from ..frames.wan_layout import snapped_latents
 from ..patches.attention_record_host import record_attention
 from ..patches.keyframe_attention_host import add_keyframe_attention
 from ..patches.keyframe_attention_settings import BRANCHES
 from ..patches.keyframe_attention_settings import KeyframeAttention as AttentionSettings
 from ..patches.temporal_rope import MODES
-from ..patches.temporal_rope_host import TemporalRoPE as RoPESettings
+from ..patches.temporal_rope import TemporalRoPE as RoPESettings
 from ..patches.temporal_rope_host import add_temporal_rope
 from .sockets import KeyframesSocket
 
@@ -150,7 +150,8 @@ class KeyframeAttention(io.ComfyNode):
                     "keyframes",
                     optional=True,
                     advanced=True,
-                    tooltip="Beyond the paper: a track whose keyframes between the ends are anchors too.",
+                    tooltip="Beyond the paper: a track whose keyframes between the ends are anchors too, where "
+                    "placement snap holds them.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model")],
@@ -193,8 +194,8 @@ class KeyframeAttention(io.ComfyNode):
             branches=branches,
             on_negative=on_negative,
             weights_by_position=weights_by_position,
-            keyframes=() if keyframes is None else tuple(latent_of_frame(item.frame) for item in keyframes.keyframes),
-            frames=0 if keyframes is None else latent_frame_count(keyframes.length),
+            keyframes=() if keyframes is None else snapped_latents(keyframes),
+            length=0 if keyframes is None else keyframes.length,
         )
         return io.NodeOutput(add_keyframe_attention(model, settings))
 

@@ -49,6 +49,8 @@ def record_attention(
     patcher, steps = guider.model_patcher, len(sigmas) - 1
     if not patcher.wrappers.get(WrappersMP.APPLY_MODEL, {}).get(KEY):
         raise ValueError(f"the guider's model has no {NODE}: put that node between the model and the guider.")
+    if steps < 2:
+        raise ValueError("sigmas has one step; step 0 is never biased, so there is nothing to draw. Use more steps.")
     if not 1 <= step < steps:
         raise ValueError(f"step is {step}; of this schedule of {steps} steps, 1 to {steps - 1} can be drawn.")
     samples = comfy.sample.fix_empty_latent_channels(patcher, latent_image["samples"])
@@ -68,7 +70,8 @@ def record_attention(
             f"at step {step} of {steps} no block is biased: choose a step up to end_percent, and blocks that the "
             f"model has."
         )
-    return {name: _branch([item for item in found if item.branch == name]) for name in _names(found)}
+    window = [item for item in found if item.numbers == found[0].numbers]  # with context windows, the first
+    return {name: _branch([item for item in window if item.branch == name]) for name in _names(found)}
 
 
 def _watching(step: int, found: deque[Recorded]) -> Callable:
@@ -91,7 +94,7 @@ def _names(found: deque[Recorded]) -> list[str]:
 
 def _branch(items: list[Recorded]) -> BranchRecord:
     def mean(values: list[Tensor]) -> Tensor:
-        return torch.cat(values).mean(dim=0).cpu()
+        return torch.cat([value.cpu() for value in values]).mean(dim=0)
 
     places = (mean([place_between(item.before) for item in items]), mean([place_between(item.after) for item in items]))
     before = mean([distance_to_target(item.before, item.anchors) for item in items])

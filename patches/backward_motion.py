@@ -57,7 +57,7 @@ def host_key(key: str) -> str | None:
         if side:
             number = 3 * int(block) + int(attention)
             layer = f"input_blocks.{number + 1}.1" if side == "down" else f"output_blocks.{number}.1"
-    return motion_key(layer, matrix) if matrix in MATRICES else None
+    return motion_key(layer, matrix) if layer in LAYERS and matrix in MATRICES else None
 
 
 def motion_deltas(finetuned: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,8 +17,10 @@ def block_indices(text: str, depth: int) -> tuple[int, ...]:
     Args:
         text: numbers and ranges, commas between. depth: blocks of the model, numbered from 0.
     Raises:
-        ValueError: an item that is no number or range, runs backwards, or names a block outside the model.
+        ValueError: no item at all, or one that is no number or range, runs backwards, or lies outside the model.
     """
+    if not text.strip(" ,"):
+        raise ValueError(f"blocks is {text!r}, which names no block: write for instance 5-12 or 0,3,8-10.")
     found: set[int] = set()
     for item in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", item)

@@ -82,7 +82,7 @@ def frame_means(q: Tensor, k: Tensor, heads: int, bias: Tensor | None = None) ->
         bias: [B, T, K] nats from `anchored_bias`; None for the model's own attention.
     Returns:
         [B, T, K] float32, every row sums to 1.
-    Cost: B T h w K heads D multiplications, twice; at most 3 MEANS_BYTES beside the inputs.
+    Cost: B T h w K heads D multiplications; at most 3 MEANS_BYTES beside the inputs.
     """
     batch, frames, queries, width = q.shape
     keys = k.shape[1]

@@ -14,7 +14,7 @@ class KeyframeAttention:
     """What the node was set to; see its tooltips. The defaults are the paper's.
 
     blocks: text as `block_indices` reads it, "" scales with the depth. keyframes: latent frames that are anchors too.
-    frames: latent frames that the track is for, 0 without a track.
+    length: video frames that the track is for, 0 without a track.
     """
 
     strength: float = 1.0
@@ -32,7 +32,7 @@ class KeyframeAttention:
     on_negative: bool = False
     weights_by_position: bool = False
     keyframes: tuple[int, ...] = ()
-    frames: int = 0
+    length: int = 0
 
     def __post_init__(self) -> None:
         if self.strength < 0:
@@ -49,6 +49,11 @@ class KeyframeAttention:
             raise ValueError(f"epsilon is {self.epsilon:g}; it must be above 0 (the paper's is 0.0005).")
         if self.branches not in BRANCHES:
             raise ValueError(f"branches must be one of {', '.join(BRANCHES)}, got {self.branches!r}.")
+
+    @property
+    def latent_frames(self) -> int:
+        """Latent frames of the track's video."""
+        return (self.length - 1) // 4 + 1
 
     @property
     def needs_layout(self) -> bool:

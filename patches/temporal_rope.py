@@ -18,6 +18,8 @@ paper's table, and the mid scale that makes the average 1, are ours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
@@ -133,6 +135,47 @@ def changed_rotations(rotations: Tensor, change: Tensor) -> Tensor:
     part = rotations[..., -tokens:, :pairs, :, :]
     new[..., -tokens:, :pairs, :, :] = (change[..., :, :1] * part[..., :1, :]) + (change[..., :, 1:] * part[..., 1:, :])
     return new
+
+
+@dataclass(frozen=True)
+class TemporalRoPE:
+    """What the node was set to; see its tooltips. The defaults are the paper's code."""
+
+    strength: float = 1.0
+    mode: str = "amplitude"
+    edge_scale: float = 1.06
+    mid_scale: float = 0.94
+    edge_frames: int = 0
+    smooth_radius: int = 2
+    blocks: str = ""
+    balance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.strength < 0:
+            raise ValueError(
+                f"strength is {self.strength:g}; use 0 (off) or more. To exchange ends and middle, exchange "
+                f"edge_scale and mid_scale."
+            )
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}.")
+
+    def scales(self, frames: int) -> Tensor:
+        """Scale of every latent frame of the whole video, [T] float64.
+
+        Raises:
+            ValueError: edge_frames does not leave a middle, or a scale would not be above 0.
+        """
+        mid_scale = self.mid_scale
+        if self.balance:
+            mid_scale = balanced_mid_scale(frames, self.edge_scale, self.edge_frames, self.smooth_radius)
+        scales = frame_scales(frames, self.edge_scale, mid_scale, self.edge_frames, self.smooth_radius)
+        scales = 1 + self.strength * (scales - 1)
+        if float(scales.min()) <= 0:
+            raise ValueError(
+                f"these settings give a scale of {float(scales.min()):.3g}, where time would stand still or run back: "
+                f"lower strength or edge_scale, or raise mid_scale."
+            )
+        return scales
 
 
 def _edges(frames: int, edge_frames: int) -> Tensor:

@@ -8,49 +8,17 @@ so positions that another node has scaled or shifted are scaled further, and win
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .block_range import block_indices
-from .temporal_rope import MODES, balanced_mid_scale, changed_rotations, frame_scales, rotation_change
+from .temporal_rope import TemporalRoPE, changed_rotations, rotation_change
 from .video_model_host import HUNYUAN, Call, Run, call_grid, check_wan, patched
 
 KEY = "inbetween.temporal_rope"
 NODE = "Temporal RoPE"
-
-
-@dataclass(frozen=True)
-class TemporalRoPE:
-    """What the node was set to; see its tooltips. The defaults are the paper's code."""
-
-    strength: float = 1.0
-    mode: str = "amplitude"
-    edge_scale: float = 1.06
-    mid_scale: float = 0.94
-    edge_frames: int = 0
-    smooth_radius: int = 2
-    blocks: str = ""
-    balance: bool = False
-
-    def __post_init__(self) -> None:
-        if self.strength < 0:
-            raise ValueError(
-                f"strength is {self.strength:g}; use 0 (off) or more. To exchange ends and middle, exchange "
-                f"edge_scale and mid_scale."
-            )
-        if self.mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}.")
-
-    def scales(self, frames: int) -> Tensor:
-        """Scale of every latent frame of the whole video, [T] float64."""
-        mid_scale = self.mid_scale
-        if self.balance:
-            mid_scale = balanced_mid_scale(frames, self.edge_scale, self.edge_frames, self.smooth_radius)
-        scales = frame_scales(frames, self.edge_scale, mid_scale, self.edge_frames, self.smooth_radius)
-        return 1 + self.strength * (scales - 1)
 
 
 def add_temporal_rope(model: Any, settings: TemporalRoPE) -> Any:
@@ -60,7 +28,7 @@ def add_temporal_rope(model: Any, settings: TemporalRoPE) -> Any:
         model: the host's model patcher, a plain Wan 2.1 or 2.2, or HunyuanVideo.
     Raises:
         ValueError: another model, or blocks that it does not have.
-    Cost: one copy of the table of rotations per block, L D 2 floats; no model calls.
+    Cost: a second table of rotations while the model is called, L D 2 floats, and the change, L D_t 2; no model calls.
     """
     wan = not isinstance(model.model, HUNYUAN)
     network = check_wan(model, NODE, " or HunyuanVideo") if wan else _hunyuan(model)
@@ -69,46 +37,66 @@ def add_temporal_rope(model: Any, settings: TemporalRoPE) -> Any:
         names = [names[number] for number in block_indices(settings.blocks, len(names))]
 
     def start(guider: Any, run: Run, shape: tuple[int, ...]) -> None:
+        if not names:
+            run.tell(NODE, f"this model has none of the blocks {settings.blocks}, so nothing is changed.")
         if len(shape) == 5:
-            settings.scales(shape[2])  # says what does not fit before the model is loaded
+            try:
+                settings.scales(shape[2])  # says what does not fit before the model is loaded
+            except ValueError as error:
+                raise ValueError(f"{NODE}: {error}") from error
 
     def patch(call: Call) -> Callable[[], bool] | None:
         grid = call_grid(call)
         scales = settings.scales(grid.total)[grid.numbers]
-        if bool((scales == 1).all()):
+        if not names or bool((scales == 1).all()):
             return None
         embedder = network.rope_embedder if wan else network.pe_embedder
         spacing = (call.options.get("rope_options") or {}).get("scale_t", 1.0) if wan else 1.0
         change = rotation_change(scales, settings.mode, embedder.axes_dim[0], embedder.theta, spacing)
-        change = change.repeat_interleave(grid.tokens, dim=0).to(call.x.device, torch.float32)
-        used: list[bool] = []
+        change = change.to(call.x.device, torch.float32).repeat_interleave(grid.tokens, dim=0)
+        tables = _Tables(wan, change)
         replaced = call.options.get("patches_replace", {})
         blocks = dict(replaced.get("dit", {}))
-        blocks.update({name: _Block(blocks.get(name), wan, change, used) for name in names})
+        blocks.update({name: _Block(blocks.get(name), tables) for name in names})
         call.options["patches_replace"] = {**replaced, "dit": blocks}
-        return lambda: bool(used)
+        return lambda: tables.used
 
     return patched(model, KEY, NODE, start, patch)
+
+
+class _Tables:
+    """A call's changed table of rotations, made when a block first asks for it."""
+
+    def __init__(self, wan: bool, change: Tensor) -> None:
+        self._wan, self._change = wan, change
+        self._table: Tensor | None = None
+        self._changed: Tensor | None = None
+
+    @property
+    def used(self) -> bool:
+        return self._changed is not None
+
+    def changed(self, table: Tensor) -> Tensor:
+        """Wan's table is [1, L, 1, D/2, 2, 2], HunyuanVideo's [B, 1, L, D/2, 2, 2]."""
+        if self._table is not table:
+            self._table = table
+            ordered = table.movedim(1, 2) if self._wan else table
+            changed = changed_rotations(ordered, self._change)
+            self._changed = changed.movedim(2, 1) if self._wan else changed
+        return self._changed
 
 
 class _Block:
     """Hands a block, or what another node has put in its place, the changed rotations."""
 
-    def __init__(self, previous: Callable | None, wan: bool, change: Tensor, used: list[bool]) -> None:
-        self._previous, self._wan, self._change, self._used = previous, wan, change, used
+    def __init__(self, previous: Callable | None, tables: _Tables) -> None:
+        self._previous, self._tables = previous, tables
 
     def __call__(self, args: dict, extra: dict) -> dict:
-        self._used[:] = [True]
-        args = {**args, "pe": self._changed(args["pe"])}
+        args = {**args, "pe": self._tables.changed(args["pe"])}
         if self._previous is not None:
             return self._previous(args, extra)
         return extra["original_block"](args)
-
-    def _changed(self, table: Tensor) -> Tensor:
-        """Wan's table is [1, L, 1, D/2, 2, 2], HunyuanVideo's [1, 1, L, D/2, 2, 2]."""
-        if not self._wan:
-            return changed_rotations(table, self._change)
-        return changed_rotations(table.movedim(1, 2), self._change).movedim(2, 1)
 
 
 def _block_names(network: Any, wan: bool) -> list[tuple[str, int]]:

@@ -17,6 +17,11 @@ NEGATIVE = "inbetween.negative"  # in transformer_options: numbers of the condit
 CALL = ("c_concat", "c_crossattn", "control", "transformer_options")  # the host may pass these by place or by name
 
 
+def _others(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model call is given by name alone."""
+    return {name: value for name, value in extra.items() if name not in CALL}
+
+
 def _order(options: Mapping[str, Any]) -> list[int]:
     """Which conditioning each chunk of the batch belongs to."""
     return options.get("cond_or_uncond", [0])
@@ -121,7 +126,7 @@ def patched(
         run: Run | None = options.get(key)
         _refuse_extra_streams(extra, node)
         used = patch(Call(executor.class_obj, x, options, extra, run))
-        result = executor(x, t, **extra, transformer_options=options)
+        result = executor(x, t, *(extra.get(name) for name in CALL[:3]), options, **_others(extra))
         if run is not None:
             run.called = True
             if used is not None and not run.reached:
@@ -134,12 +139,12 @@ def patched(
         return result
 
     def number(executor: Any, base: Any, conds: list, x: Tensor, t: Tensor, model_options: dict) -> Any:
-        # for a prompt with an area the host makes a negative with the positive's id, so lists are told, not entries
+        # for a prompt with an area the host adds a copy of it, with its id, to the other list: the first entry tells
         options = dict(model_options.get("transformer_options", {}))
         run: Run | None = options.get(key)
         if run is not None:
-            ids = [{entry.get("uuid") for entry in entries or []} for entries in conds]
-            options[NEGATIVE] = frozenset(place for place, of_list in enumerate(ids) if of_list & run.negative)
+            first = [entries[0].get("uuid") if entries else None for entries in conds]
+            options[NEGATIVE] = frozenset(place for place, identity in enumerate(first) if identity in run.negative)
             model_options = {**model_options, "transformer_options": options}
         return executor(base, conds, x, t, model_options)
 
@@ -197,7 +202,7 @@ def call_grid(call: Call) -> Grid:
     numbers = ([] if ahead is None else [int(ahead)]) + [int(index) for index in window.index_list]
     if len(numbers) != frames:
         raise RuntimeError(
-            f"the host's context window names {len(numbers)} frames, the call has {frames}: this ComfyUI passes "
+            f"The host's context window names {len(numbers)} frames, the call has {frames}: this ComfyUI passes "
             f"context windows in a way that this version of the pack does not know."
         )
     return Grid(numbers, window.total_frames, tokens, before)

@@ -9,7 +9,7 @@ import comfy.k_diffusion.sampling  # default_noise_sampler, the host's own seede
 import comfy.samplers
 from torch import Tensor
 
-from .motion_distillation import BASES, sample_mpd
+from .motion_distillation import check_distillation, sample_mpd
 from .recurrence import check_schedule, sample_recurrent, step_order
 from .vibid import Directions, sample_vibid
 
@@ -59,8 +59,7 @@ def mpd_sampler(
     Raises:
         ValueError: an unknown base or a number out of range.
     """
-    if base not in BASES:
-        raise ValueError(f"base must be one of {', '.join(BASES)}, got {base!r}.")
+    check_distillation(base, early, repeats)
 
     def sample(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict, callback: Any, disable: Any) -> Tensor:
         check_schedule(sigmas)

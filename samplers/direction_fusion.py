@@ -22,8 +22,8 @@ FUSIONS = ("mean", "linear")
 def guidance_ramp(frames: int, min_cfg: float, max_cfg: float, schedule: str) -> Tensor:
     """Guidance scale of every frame, counted from the keyframe that a pass starts from.
 
-    per_direction: g = linspace(min, max). symmetric: (g + F g) / 2, which is (min + max) / 2 for every frame, as the
-    official code of Generative Inbetweening does unless it averages with weights.
+    per_direction: g = linspace(min, max). symmetric: (g + F g) / 2, which for two frames or more is (min + max) / 2 in
+    every frame, as the official code of Generative Inbetweening has it unless it averages with weights.
 
     Args:
         frames: N. min_cfg, max_cfg: min_cfg <= max_cfg. schedule: one of SCHEDULES.

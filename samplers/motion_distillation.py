@@ -54,16 +54,12 @@ def sample_mpd(
         ValueError: an unknown base, repeats below 0, or early outside 0..1.
     Cost: predictions, each with and without guidance, of 25 steps at the defaults: sequential 65, parallel (0.1) 185.
     """
-    if base not in BASES:
-        raise ValueError(f"base must be one of {', '.join(BASES)}, got {base!r}.")
-    if repeats < 0:
-        raise ValueError(f"repeats is {repeats}: use 0 (none) or more.")
-    if not 0 <= early <= 1:
-        raise ValueError(f"early is {early:g}: it is a share of the steps, 0 to 1.")
+    check_distillation(base, early, repeats)
     steps = len(sigmas) - 1
     for index in range(steps):
         sigma, following = sigmas[index], sigmas[index + 1]
-        if index < early * steps:
+        before = x
+        if index < round(early * steps, 6):
             for _ in range(repeats if base == "sequential" else EARLY_REPEATS_PARALLEL):
                 x = _distilled_step(directions, x, sigma, following, shift, ramp)
                 x = noised_again(x, sigma, following, noise_sampler(sigma, following))
@@ -76,8 +72,18 @@ def sample_mpd(
                 if again:
                     x = noised_again(x, sigma, following, noise_sampler(sigma, following))
         if callback is not None:
-            callback({"x": x, "i": index, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
+            callback({"x": before, "i": index, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
     return x
+
+
+def check_distillation(base: str, early: float, repeats: int) -> None:
+    """Raises ValueError for an unknown base or a number out of range."""
+    if base not in BASES:
+        raise ValueError(f"base must be one of {', '.join(BASES)}, got {base!r}.")
+    if repeats < 0:
+        raise ValueError(f"repeats is {repeats}: use 0 (none) or more.")
+    if not 0 <= early <= 1:
+        raise ValueError(f"early is {early:g}: it is a share of the steps, 0 to 1.")
 
 
 def distilled(forward: Tensor, first: Tensor, last: Tensor, shift: float, ramp: bool) -> Tensor:

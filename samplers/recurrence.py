@@ -14,6 +14,7 @@ return draws one noise, TRF's code draws two and drops one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -46,8 +47,8 @@ def step_order(steps: int, pattern: str, repeats: int, until: float, jump_length
     if jump_length < 1:
         raise ValueError(f"jump_length is {jump_length}: use 1 step or more.")
     if pattern == "repeat":
-        return _repeat_order(steps, repeats, int(until * steps))
-    return _jump_order(steps, repeats, int(round(1 - until, 6) * steps), jump_length)
+        return _repeat_order(steps, repeats, int(round(until * steps, 6)))
+    return _jump_order(steps, repeats, int(round((1 - until) * steps, 6)), jump_length)
 
 
 def _repeat_order(steps: int, repeats: int, first: int) -> list[Entry]:
@@ -78,10 +79,12 @@ def evaluations(order: Sequence[Entry]) -> int:
 
 
 def check_schedule(sigmas: Tensor) -> None:
-    """Raises ValueError unless the noise levels fall at every step and only the last may be 0."""
+    """Raises ValueError unless the noise levels are numbers that fall at every step and only the last may be 0."""
     levels = sigmas.tolist()
     if len(levels) < 2:
         raise ValueError("sigmas has no step: set the scheduler to at least 1 step and denoise above 0.")
+    if not (math.isfinite(levels[0]) and levels[-1] >= 0):
+        raise ValueError(f"sigmas go from {levels[0]:.4g} to {levels[-1]:.4g}; noise levels are numbers from 0 up.")
     for place, (level, following) in enumerate(pairwise(levels)):
         if not level > following:
             raise ValueError(

@@ -60,13 +60,15 @@ def sample_vibid(
         x: [N, C, h, w] at sigmas[0]. sigmas: [S+1]. noise_sampler: unit noise like x.
         end_strength: 0..1, how far the frame that a pass ends on is drawn to its keyframe.
         cfg_pp: the step's direction is that of the unguided estimate. renoise: noise is put in between the two passes.
-    Cost: two predictions per step, each with and without guidance.
+    Cost: two predictions per step, each with and without guidance. Without renoise the second pass starts where the
+        first one ended and moves x only by cfg_pp; it is the paper's ablation.
     """
     for index in range(len(sigmas) - 1):
         sigma, following = sigmas[index], sigmas[index + 1]
+        before = x
         x, denoised = vibid_step(directions, x, sigma, following, noise_sampler, end_strength, cfg_pp, renoise)
         if callback is not None:
-            callback({"x": x, "i": index, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
+            callback({"x": before, "i": index, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
     return x
 
 

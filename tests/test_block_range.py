@@ -18,8 +18,6 @@ from pack.patches.block_range import PAPER_BLOCKS, block_indices, scaled_blocks
         ("39", (39,)),
         ("0-39", tuple(range(40))),
         ("3,,5,", (3, 5)),
-        ("", ()),
-        (" , ", ()),
     ],
 )
 def test_numbers_and_ranges_are_read_in_any_order_and_each_once(text, blocks):
@@ -38,6 +36,12 @@ def test_the_paper_s_range_may_stand_beside_others_in_a_shallow_model():
     assert block_indices("0, 5-12", 7) == (0, 5, 6)
     with pytest.raises(ValueError, match="blocks has '9', but this model's blocks are 0 to 6"):
         block_indices("9, 5-12", 7)
+
+
+@pytest.mark.parametrize("text", ["", " , ", ","])
+def test_a_text_without_a_block_is_refused(text):
+    with pytest.raises(ValueError, match="which names no block: write for instance 5-12 or 0,3,8-10"):
+        block_indices(text, 40)
 
 
 @pytest.mark.parametrize("item", ["x", "5-", "-5", "5-9-12", "5..12", "5 12", "1.5", "5;7", "all"])
