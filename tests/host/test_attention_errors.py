@@ -114,12 +114,39 @@ def test_ends_longer_than_half_the_video_are_named_before_the_model_is_called(
     assert len(calls) == 1
 
 
-def test_a_track_of_another_length_is_named(load_wan, conditioned, sampled, with_attention, pictures):
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [
+        ({"strength": 4.0, "mid_scale": 0.1, "smooth_radius": 0}, "-2.6"),
+        ({"edge_scale": 4.0, "smooth_radius": 0, "balance": True}, "-1"),
+    ],
+)
+def test_time_that_would_stand_or_run_back_is_named(load_wan, conditioned, sampled, with_attention, settings, scale):
+    message = f"Temporal RoPE: these settings give a scale of {scale}, where time would stand still or run back: lower"
+    with pytest.raises(ValueError, match=message):
+        sampled(with_attention(load_wan("t2v"), None, settings), *conditioned("t2v"))
+
+
+def test_temporal_rope_on_none_of_the_model_s_blocks_says_so(load_wan, conditioned, sampled, with_attention, caplog):
+    caplog.set_level("INFO")
+    ours = sampled(with_attention(load_wan("t2v"), None, {"blocks": "5-12"}), *conditioned("t2v"))
+    assert "Temporal RoPE: this model has none of the blocks 5-12, so nothing is changed." in caplog.text
+    assert torch.equal(ours, sampled(load_wan("t2v"), *conditioned("t2v")))
+
+
+def test_a_track_of_another_length_is_named_before_the_model_is_called(
+    load_wan, conditioned, sampled, with_attention, pictures, watched
+):
     track = KeyframeTrack(48, 32, 33).with_keyframe(Keyframe(16, pictures(1, 48, 32)))
-    model = with_attention(load_wan("t2v"), {**KAB, "keyframes": track})
-    message = "keyframes is a track of 33 video frames .9 latent., but this run has 5 latent frames: connect the track"
+    model, calls = watched(load_wan("t2v"))
+    model = with_attention(model, {**KAB, "keyframes": track})
+    message = (
+        "Keyframe Attention: keyframes is a track of 33 video frames .9 latent., but this run has 5 latent frames: "
+        "connect the track"
+    )
     with pytest.raises(ValueError, match=message):
         sampled(model, *conditioned("t2v"))
+    assert calls == []
 
 
 @pytest.mark.parametrize("kind", ["i2v", "flf2v"])

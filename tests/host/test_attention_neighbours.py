@@ -144,17 +144,33 @@ def test_an_override_from_a_call_wrapper_inside_ours_sees_every_attention(
     assert [k.shape[1] for _, k, _, _ in seen] == [30, 514, TEXT] * 2
 
 
+def test_an_override_that_takes_the_batch_apart_gets_attention_without_bias_and_the_log_says_so(
+    load_wan, conditioned, sampled, beside, caplog
+):
+    def by_row(function, q, k, v, *args, **kwargs):
+        rows = [function(q[n : n + 1], k[n : n + 1], v[n : n + 1], *args, **kwargs) for n in range(len(q))]
+        return torch.cat(rows)
+
+    caplog.set_level(logging.INFO)
+    conditioning = conditioned("flf2v")
+    whole, unbiased = (
+        sampled(beside(load_wan("flf2v"), override(by_row), attention), *conditioning)
+        for attention in (KAB, {"end_percent": 0.0})
+    )
+    torch.testing.assert_close(whole, unbiased, atol=1e-5, rtol=0)
+    assert caplog.text.count("another node takes attention apart where it would be biased") == 1
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_that_replaces_ours_without_chaining_stops_the_first_call(
     load_wan, conditioned, sampled, with_attention, watched, node
 ):
     from comfy.patcher_extension import WrappersMP
 
-    def replace(executor, x, sigma, *args, **kwargs):
-        options = dict(kwargs["transformer_options"])
-        options[OVERRIDE] = lambda function, *args, **kwargs: function(*args, **kwargs)
+    def replace(executor, x, sigma, concat, text, control, options, **kwargs):  # by place, as the host gives them
+        options = {**options, OVERRIDE: lambda function, *args, **kwargs: function(*args, **kwargs)}
         options["patches_replace"] = {"dit": {("double_block", n): plain_block for n in range(2)}}
-        return executor(x, sigma, *args, **{**kwargs, "transformer_options": options})
+        return executor(x, sigma, concat, text, control, options, **kwargs)
 
     def plain_block(args, extra):
         return extra["original_block"](args)

@@ -194,6 +194,17 @@ def test_a_track_s_inner_keyframe_is_an_anchor_without_bias(
     assert (moved[[1, 3]] > 1e-5).all()
 
 
+@pytest.mark.parametrize(("frame", "latent"), [(4, 1), (5, 1), (6, 2), (7, 2), (8, 2), (9, 2), (13, 3)])
+def test_an_inner_keyframe_is_an_anchor_where_the_conditioning_holds_it(
+    load_wan, wan_inputs, with_attention, model_call, watched, pictures, frame, latent
+):
+    """Keyframes to Wan's default placement, snap, puts frame 5 on frame 4 and its latent."""
+    track = KeyframeTrack(48, 32, 17).with_keyframe(Keyframe(frame, pictures(1, 48, 32)))
+    model, calls = watched(load_wan("t2v"))
+    model_call(with_attention(model, {**KAB, "keyframes": track}), sigma=EARLY, **wan_inputs("t2v"))
+    assert calls[0].records[0].anchors == [0, latent, 4]
+
+
 @pytest.mark.parametrize("strength", [0.5, 2.0])
 def test_temporal_rope_s_strength_is_the_distance_of_the_scales_from_1(
     load_wan, wan_inputs, with_attention, model_call, strength

@@ -127,6 +127,18 @@ def test_the_negative_pass_of_a_prompt_for_an_area_is_not_biased(
     assert sorted(found) == [False, True]
 
 
+def test_an_area_of_the_negative_prompt_does_not_turn_the_bias_off(
+    host, load_wan, conditioned, sampled, with_attention, watched
+):
+    """The host makes a positive entry from it, with the negative's id."""
+    positive, negative = conditioned("t2v")
+    part = host.NODE_CLASS_MAPPINGS["ConditioningSetArea"]().append([[0.7 * negative[0][0], {}]], 32, 16, 0, 0, 1.0)[0]
+    model, calls = watched(load_wan("t2v"))
+    sampled(with_attention(model, KAB), positive, negative + part)
+    whole = [len(call.records) for call in calls if call.x.shape[-2:] == (4, 6)]
+    assert whole == [0, 2, 2, 0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("kind", "tokens", "isolate", "branches", "expected"),
     [

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 
+WINDOW = ("standard_static", 1, False, "pyramid", False)
+
+
 @pytest.fixture
 def parts(host, load_wan, conditioned, with_attention):
     """Noise, guider, sigmas and latent for the plot. attention: settings of Keyframe Attention, None without it."""
@@ -57,6 +60,25 @@ def test_the_node_gives_a_picture_and_a_report(parts):
 def test_drawing_twice_gives_the_same_picture(parts):
     first, second = (plotted(parts, {"blocks": "0-1"}, 2)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_with_context_windows_the_first_window_is_drawn(host, parts, load_wan, conditioned, with_attention):
+    from pack.nodes.attention import AttentionPlot
+
+    nodes = host.NODE_CLASS_MAPPINGS
+    windows = nodes["WanContextWindowsManual"].execute(load_wan("flf2v"), 17, 8, *WINDOW)
+    model = with_attention(windows.args[0], {"blocks": "0-1"})
+    guider = nodes["CFGGuider"].execute(model, *conditioned("flf2v", frames=9), 3.0).args[0]
+    noise, _, sigmas, _ = parts(None)
+    plot, report = AttentionPlot.execute(noise, guider, sigmas, {"samples": torch.zeros(1, 16, 9, 4, 6)}, 1).args
+    assert plot.ndim == 4 and "biased blocks: 2" in report
+
+
+def test_a_schedule_of_one_step_has_nothing_to_draw(parts):
+    from pack.nodes.attention import AttentionPlot
+
+    with pytest.raises(ValueError, match="sigmas has one step; step 0 is never biased"):
+        AttentionPlot.execute(*parts({"blocks": "0-1"}, steps=1), 1)
 
 
 @pytest.mark.parametrize(
