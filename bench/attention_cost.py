@@ -78,6 +78,8 @@ def _print_size(size: str, block: _Block, options: argparse.Namespace, where: st
     added = (isolated - plain) + BIASED_BLOCKS / DEPTH * BIASED_STEPS * 0.5 * (biased - isolated)
     print(f"\nlargest difference of KAB and the official code, to the largest value: {difference:.1e}")
     print(f"over a whole run with the paper's window: {100 * added / (rest + plain):+.2f} % of the time")
+    if x.device.type == "cpu":
+        print("A CPU's kernels peak elsewhere than a GPU's (its normalisation copies in float32): memory is the CPU's.")
 
 
 class _Block:
@@ -242,7 +244,7 @@ def _measured(work: Callable[[], Tensor], device: torch.device) -> tuple[float, 
         result = work()
         torch.cuda.synchronize()
         return time.perf_counter() - start, result, torch.cuda.max_memory_allocated() - before
-    with _sampled_memory() as seen:
+    with _sampled_memory() as seen:  # no warm-up here, where a run takes minutes
         start = time.perf_counter()
         result = work()
         seconds = time.perf_counter() - start

@@ -275,3 +275,130 @@ def with_attentions(host):
         return clone, seen
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_svd(host):
+    """A small random SVD with the released one's 16 temporal layers; plus: numbers added to its weights, by name."""
+    import comfy.model_base
+    import comfy.model_patcher
+    import comfy.supported_models
+
+    from pack.demo.tiny_models import filled
+    from pack.demo.world_nodes.svd_host import HEAD_SIZE, unet_arguments
+
+    def make(plus=None, dtype=torch.float32):
+        config = comfy.supported_models.SVD_img2vid({**unet_arguments(), "legacy": False, "dtype": dtype})
+        config.unet_config.update(model_channels=32, channel_mult=[1, 2, 4, 4], num_head_channels=HEAD_SIZE)
+        config.set_inference_dtype(dtype, None)
+        model = comfy.model_base.SVD_img2vid(config, device="cpu")
+        weights = filled(model.diffusion_model)
+        for name, value in (plus or {}).items():
+            weights[name] = weights[name] + value
+        model.diffusion_model.load_state_dict(weights)
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.ModelPatcher(model.eval(), cpu, cpu)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def svd(make_svd):
+    return make_svd()
+
+
+@pytest.fixture(scope="session")
+def svd_vae(host):
+    """TAESD, which stands for SVD's VAE of 98 M: 4 channels, 8x."""
+    import comfy.sd
+    from comfy.taesd.taesd import TAESD
+
+    from pack.demo.tiny_models import filled
+
+    return comfy.sd.VAE(sd=filled(TAESD(latent_channels=4)))
+
+
+@pytest.fixture(scope="session")
+def picture_encoder(host):
+    """A CLIP vision with the image_embeds that the small SVD reads."""
+    from pack.demo.world_nodes.encoders_host import PictureEncoder
+
+    return PictureEncoder()
+
+
+@pytest.fixture
+def svd_inputs(svd_vae, picture_encoder, pictures):
+    """What the Bidirectional Guider and its sampler need for two pictures; a latent is 8 times smaller."""
+    from pack.frames.keyframe_track import Keyframe, KeyframeTrack
+    from pack.nodes.conditioning import SVDConditioning
+
+    names = ("forward_positive", "forward_negative", "backward_positive", "backward_negative")
+
+    def make(frames=5, height=4, width=6):
+        track = KeyframeTrack(8 * width, 8 * height, frames, 7.0)
+        for place in (0, -1):
+            track = track.with_keyframe(Keyframe(place, pictures(20 + place, 8 * width, 8 * height)))
+        *conditionings, latent = SVDConditioning.execute(picture_encoder, svd_vae, track).args
+        return SimpleNamespace(conditionings=dict(zip(names, conditionings, strict=True)), latent=latent)
+
+    return make
+
+
+@pytest.fixture
+def bidirectional(host):
+    """The Bidirectional Guider for conditionings from `svd_inputs`."""
+    from pack.nodes.bidirectional import BidirectionalGuider
+
+    return lambda model, inputs, **options: BidirectionalGuider.execute(model, **inputs.conditionings, **options).args[0]
+
+
+@pytest.fixture
+def sampled_from(host):
+    """The latent that the host's SamplerCustomAdvanced makes with a guider, a sampler and noise from a seed."""
+    nodes = host.NODE_CLASS_MAPPINGS
+
+    def run(guider, latent, sampler=None, sigmas=(20.0, 3.0, 0.5, 0.0), seed=5):
+        sampler = sampler or nodes["KSamplerSelect"].execute("euler").args[0]
+        noise = nodes["RandomNoise"].execute(seed).args[0]
+        node = nodes["SamplerCustomAdvanced"]
+        return node.execute(noise, guider, sampler, torch.tensor(sigmas), latent).args[0]["samples"]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def motion(svd):
+    """Backward-motion weights of the small SVD, by the names that its own state dict has for them."""
+    generator = torch.Generator().manual_seed(11)
+    state = svd.model.diffusion_model.state_dict()
+    ends = tuple(f".time_stack.0.attn1.{matrix}.weight" for matrix in ("to_v", "to_out.0"))
+    return {
+        name: 0.3 * torch.randn(state[name].shape, generator=generator) for name in state if name.endswith(ends)
+    }
+
+
+@pytest.fixture
+def live_maps():
+    """How many temporal attention maps of a video of that many frames there are in this process."""
+    import gc
+
+    def count(frames):
+        gc.collect()
+        tensors = (item for item in gc.get_objects() if type(item) is torch.Tensor)
+        return sum(tensor.ndim == 4 and tensor.shape[-2:] == (frames, frames) for tensor in tensors)
+
+    return count
+
+
+@pytest.fixture
+def estimate(host):
+    """A guider's clean estimate of seeded noise in the model's scale: one Euler step down to 0 ends on it."""
+    import comfy.samplers
+
+    def make(guider, frames=5, height=4, width=6, sigma=3.0, turned=False):
+        noise = torch.randn(frames, 4, height, width, generator=torch.Generator().manual_seed(6))
+        noise = noise.flip(0) if turned else noise
+        euler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([sigma, 0.0])
+        return guider.sample(noise, torch.zeros_like(noise), euler, sigmas, disable_pbar=True, seed=0) * 0.18215
+
+    return make

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-
 WINDOW = ("standard_static", 1, False, "pyramid", False)
 
 
