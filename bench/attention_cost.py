@@ -125,8 +125,8 @@ class _Block:
         wrapped = add_keyframe_attention(_Patcher(base, network), settings).wrappers[WrappersMP.APPLY_MODEL][KEY]
         seen: dict[str, Any] = {}
 
-        def instead(x: Tensor, t: Tensor, transformer_options: dict[str, Any], **extra: Any) -> None:
-            seen.update(transformer_options)
+        def instead(x: Tensor, t: Tensor, concat: Any, text: Any, control: Any, options: dict, **extra: Any) -> None:
+            seen.update(options)
 
         executor = _Executor(base, instead)
         x = torch.empty(1, 16, *shape, device="meta")

@@ -349,7 +349,9 @@ def bidirectional(host):
     """The Bidirectional Guider for conditionings from `svd_inputs`."""
     from pack.nodes.bidirectional import BidirectionalGuider
 
-    return lambda model, inputs, **options: BidirectionalGuider.execute(model, **inputs.conditionings, **options).args[0]
+    return lambda model, inputs, **options: BidirectionalGuider.execute(model, **inputs.conditionings, **options).args[
+        0
+    ]
 
 
 @pytest.fixture
@@ -372,9 +374,7 @@ def motion(svd):
     generator = torch.Generator().manual_seed(11)
     state = svd.model.diffusion_model.state_dict()
     ends = tuple(f".time_stack.0.attn1.{matrix}.weight" for matrix in ("to_v", "to_out.0"))
-    return {
-        name: 0.3 * torch.randn(state[name].shape, generator=generator) for name in state if name.endswith(ends)
-    }
+    return {name: 0.3 * torch.randn(state[name].shape, generator=generator) for name in state if name.endswith(ends)}
 
 
 @pytest.fixture
@@ -400,5 +400,28 @@ def estimate(host):
         noise = noise.flip(0) if turned else noise
         euler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([sigma, 0.0])
         return guider.sample(noise, torch.zeros_like(noise), euler, sigmas, disable_pbar=True, seed=0) * 0.18215
+
+    return make
+
+
+@pytest.fixture
+def gi(bidirectional, svd, motion):
+    """Generative Inbetweening's guider at cfg 2; model: instead of the small SVD."""
+
+    def make(inputs, model=None, cfg=2.0, **options):
+        given = {"backward_motion": motion, "min_cfg": cfg, "max_cfg": cfg} | options
+        return bidirectional(svd if model is None else model, inputs, **given)
+
+    return make
+
+
+@pytest.fixture
+def replaced():
+    """A clone of a model whose self-attention in a layer, over space and over time, gives half of its values."""
+
+    def make(model, *place):
+        model = model.clone()
+        model.set_model_attn1_replace(lambda q, k, v, extra: v / 2, *place)
+        return model
 
     return make
