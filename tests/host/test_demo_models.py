@@ -18,6 +18,13 @@ def world_vae(host, world_models):
     return host.NODE_CLASS_MAPPINGS["VAELoader"]().load_vae("demo_world_wan_vae.safetensors")[0]
 
 
+@pytest.fixture(scope="session")
+def demo_world(host, world_models):
+    from pack.bench.demo_world import DemoWorld
+
+    return DemoWorld(host.NODE_CLASS_MAPPINGS)
+
+
 def psnr(made, true):
     return float(-10 * (made - true).square().mean().log10())
 
@@ -69,3 +76,31 @@ def test_the_picture_vae_is_taesd_with_the_scale_the_host_expects(host, world_mo
     assert latent.shape == (48, 4, 8, 8)
     assert (latent * 0.18215).std() == pytest.approx(1, abs=0.15)
     assert psnr(vae.decode(latent), frames) > 22
+
+
+def test_the_host_s_model_sees_latents_of_mean_0_and_deviation_1(world_vae):
+    from comfy.latent_formats import Wan21
+
+    seen = torch.cat([Wan21().process_in(world_vae.encode(world.clip(seed).frames)) for seed in world.VALIDATION[:16]])
+    assert seen.mean(dim=(0, 2, 3, 4)).abs().max() < 0.25
+    deviations = seen.std(dim=(0, 2, 3, 4))
+    assert deviations.min() > 0.75 and deviations.max() < 1.25
+
+
+@pytest.mark.parametrize("kind", ["large motion", "occlusion"])
+def test_first_and_last_picture_alone_are_better_than_a_cross_fade(kind, demo_world):
+    """Where things move, and to a network's eye: the clips of ./dev bench quality's 32 in which a cross-fade is bad."""
+    from pack.bench.demo_world import Pair
+    from pack.bench.methods import all_methods
+    from pack.demo.measures import load_picture_distance, measured
+
+    by_name = {item.name: item.make for item in all_methods()}
+    distance = load_picture_distance(WORLD_MODELS / "vae" / "demo_world_taesd.safetensors")
+    clips = [world.clip(seed) for seed in list(world.seeds(world.TEST, kind))[:8]]
+    found = {
+        name: [measured(by_name[name](demo_world, Pair.of(clip), clip.seed), clip, distance) for clip in clips]
+        for name in ("cross-fade", "first-last only")
+    }
+    mean = {name: {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for name, rows in found.items()}
+    assert mean["first-last only"]["psnr_moving"] > mean["cross-fade"]["psnr_moving"]
+    assert mean["first-last only"]["perceptual"] < mean["cross-fade"]["perceptual"]

@@ -176,7 +176,8 @@ def decoded(server, run):
                     "_meta": {"title": title},
                 }
         shown = {title: value["images"] for title, value in run(kept).items() if title.startswith("frames of ")}
-        return [[pixels(server.image(image)) for image in images] for images in shown.values()]
+        # by title: which of two videos the server makes first is chance
+        return [[pixels(server.image(image)) for image in shown[title]] for title in sorted(shown)]
 
     return frames
 
@@ -188,9 +189,10 @@ def pixels(file):
 def test_patches_of_strength_0_make_the_plain_video(small, decoded):
     patched, plain = decoded(small("kab_retro_wan2.1_flf2v"))
     assert len(patched) == len(plain) == 33
-    assert patched != plain
+    assert (patched != plain) is True
     off = {"InbetweenTemporalRoPE.strength": 0.0, "InbetweenKeyframeAttention.strength": 0.0}
-    assert decoded(small("kab_retro_wan2.1_flf2v", **off)) == [plain, plain]
+    both = decoded(small("kab_retro_wan2.1_flf2v", **off))
+    assert [made == plain for made in both] == [True, True]  # pytest would take hours to show how frames differ
 
 
 def test_the_anchor_leads_the_final_video_s_attention(small, decoded):
@@ -199,4 +201,4 @@ def test_the_anchor_leads_the_final_video_s_attention(small, decoded):
     del graph[models(graph, "CFG Guider (final video)")[0][1]]["inputs"]["keyframes"]
     (without,) = decoded(graph)
     assert len(with_anchor) == len(without) == 33
-    assert with_anchor != without
+    assert (with_anchor != without) is True
