@@ -20,7 +20,7 @@ from .backward_motion import host_key, motion_deltas
 FOLDER = "backward_motion"
 FORMAT = {"format": "inbetween.backward_motion", "version": "1"}
 SOURCES = ("diffusion_models", "checkpoints")  # the host's folders that a UNet is looked for in
-SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(\.\w+)")
+SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(\..+)")
 
 
 def motion_files() -> list[str]:

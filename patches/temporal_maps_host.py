@@ -8,7 +8,7 @@ what the model's own weights give. Nothing is read from the model's weights, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +49,18 @@ class MirroredAttention:
     def pair(self, places: Mapping[Any, int]) -> Iterator[_Pair]:
         """The options of a forward and a backward pass; what they keep is dropped at the end, also after an error.
 
+        Compiled layers are called uncompiled meanwhile: the host's compile nodes drop the guards on these options, so
+        that what was compiled for one pass, or for another graph, would run in all of them.
+
         Args:
             places: by conditioning id, the place in its list; the same for what belongs together in both passes.
         """
         maps: dict[tuple[str, int], Tensor] = {}
-        try:
-            yield _Pair(self, maps, places)
-        finally:
-            maps.clear()
+        with nullcontext() if self.is_plain else torch.compiler.set_stance("force_eager"):
+            try:
+                yield _Pair(self, maps, places)
+            finally:
+                maps.clear()
 
 
 def mirrored_attention(turn: str, deltas: Mapping[str, Tensor] | None) -> MirroredAttention:
@@ -79,6 +83,8 @@ class _Pair:
     def backward(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of model options for the backward pass, which takes them."""
         attention = self._attention
+        if attention.is_plain:
+            return dict(options)
         return _with(options, _Pass(attention.turn, self._maps, self._places, deltas=attention.deltas))
 
 

@@ -6,6 +6,7 @@ With any sampler it gives the fused prediction. Samplers that ask for one direct
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -154,7 +155,10 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         return comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
 
     def _guided(self, names: tuple[str, str], both: list, x: Tensor, timestep: Tensor, options: dict) -> Tensor:
-        """The host's guidance, with a scale per frame counted from the pass's own keyframe."""
+        """The host's guidance, with a scale per frame counted from the pass's own keyframe.
+
+        A node that sets a guidance function, such as the host's VideoLinearCFGGuidance, is given max_cfg.
+        """
         conds = [self.conds[name] for name in names]
         if both[1] is None:
             conds[1], both = None, [both[0], torch.zeros_like(both[0])]
@@ -171,7 +175,9 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
                     "model_options": options,
                 }
             )
-        scale = guidance_ramp(len(x), *self._guidance).to(x).view(-1, 1, 1, 1)
+        scale: Any = self.cfg  # a node with guidance of its own may have its own ramp, and expects a number
+        if "sampler_cfg_function" not in options:
+            scale = guidance_ramp(len(x), *self._guidance).to(x).view(-1, 1, 1, 1)
         return comfy.samplers.cfg_function(
             self.inner_model, both[0], both[1], scale, x, timestep, options, cond=conds[0], uncond=conds[1]
         )
@@ -187,7 +193,17 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         return [(0,), (1,)] if unguided else [(0,)]
 
     def _places(self) -> dict[Any, int]:
-        return {entry["uuid"]: place for entries in self.conds.values() for place, entry in enumerate(entries)}
+        """Places of the run's conditionings in their lists, by id.
+
+        For an area of another conditioning the host copies an entry together with its id: the copy gets its own.
+        """
+        places: dict[Any, int] = {}
+        for entries in self.conds.values():
+            for place, entry in enumerate(entries):
+                if entry["uuid"] in places:
+                    entry["uuid"] = uuid.uuid4()
+                places[entry["uuid"]] = place
+        return places
 
 
 class _Directions:

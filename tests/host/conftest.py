@@ -379,15 +379,16 @@ def motion(svd):
 
 @pytest.fixture
 def live_maps():
-    """How many temporal attention maps of a video of that many frames there are in this process."""
+    """How many temporal attention maps of a video of 5 frames this process has now and had not before the test."""
     import gc
 
-    def count(frames):
-        gc.collect()
+    def count():
         tensors = (item for item in gc.get_objects() if type(item) is torch.Tensor)
-        return sum(tensor.ndim == 4 and tensor.shape[-2:] == (frames, frames) for tensor in tensors)
+        return sum(tensor.ndim == 4 and tensor.shape[-2:] == (5, 5) for tensor in tensors)
 
-    return count
+    gc.collect()
+    before = count()
+    return lambda: count() - before
 
 
 @pytest.fixture
