@@ -7,16 +7,14 @@ and feed-forward) is measured on a part of the tokens and scaled, which the tabl
 from __future__ import annotations
 
 import argparse
-import threading
-import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .measured import measured
 
 SIZES = {"480x832x81": (21, 30, 52), "720x1280x81": (21, 45, 80)}  # latent frames, token rows and columns
 TEXT, PICTURES = 512, 514
@@ -64,7 +62,7 @@ def _print_size(size: str, block: _Block, options: argparse.Namespace, where: st
         feed_peak = block.feed_forward_peak(x)
         found = []
         for name, way in ways.items():
-            found.append(_measured(lambda way=way: block.cross_attention(x, context, way), x.device))
+            found.append(measured(lambda way=way: block.cross_attention(x, context, way), x.device))
             seconds, _, peak = found[-1]
             plain, _, plain_peak = found[0]
             ratio = (rest + seconds) / (rest + plain)
@@ -150,7 +148,7 @@ class _Block:
             mixed = own.o(optimized_attention(q, x, x, heads=self.heads))  # every key, some of the queries
             return self.block.ffn(mixed)
 
-        seconds = _measured(work, x.device)[0]
+        seconds = measured(work, x.device)[0]
         how = "whole" if count == x.shape[1] else f"{count} of the tokens as queries, scaled"
         return seconds * x.shape[1] / count, how
 
@@ -232,42 +230,3 @@ class _Executor:
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
         return self._call(*positional, **named)
-
-
-def _measured(work: Callable[[], Tensor], device: torch.device) -> tuple[float, Tensor, int]:
-    """Seconds, result, and the most memory that a work holds at a time, above what was held before it."""
-    if device.type == "cuda":
-        work()  # the first run warms up
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before, start = torch.cuda.memory_allocated(), time.perf_counter()
-        result = work()
-        torch.cuda.synchronize()
-        return time.perf_counter() - start, result, torch.cuda.max_memory_allocated() - before
-    with _sampled_memory() as seen:  # no warm-up here, where a run takes minutes
-        start = time.perf_counter()
-        result = work()
-        seconds = time.perf_counter() - start
-    return seconds, result, max(seen) - seen[0]
-
-
-@contextmanager
-def _sampled_memory():
-    """This process's memory, read every 2 ms."""
-    seen, done = [_resident_bytes()], threading.Event()
-
-    def sample() -> None:
-        while not done.wait(0.002):
-            seen.append(_resident_bytes())
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -41,10 +41,12 @@ def svd_conditioning(
         clip_vision, vae: of the SVD checkpoint.
         track: a first and a last keyframe, none between; its fps goes to the model.
         motion_bucket_id: how much motion, 127 is usual.
-        augmentation_level: standard deviation of the noise on the pictures, in colours 0..1; the paper's is 0.02.
+        augmentation_level: standard deviation of the noise on the pictures, in colours 0..1 as in the host's node. The
+            papers' 0.02 is told to the model; their codes add half as much, 0.02 in colours -1..1.
         seed: of that noise.
     Raises:
-        ValueError: another number of keyframes, a size that is not a multiple of 8, or a VAE of another kind.
+        ValueError: another number of keyframes, one of less than full strength, a size that is not a multiple of 8, or
+            a VAE of another kind.
     Cost: one VAE encode per picture, two with noise.
     """
     first, last = _ends(track)
@@ -87,4 +89,10 @@ def _ends(track: KeyframeTrack) -> tuple[Keyframe, Keyframe]:
             f"keyframes has {len(track.keyframes)} pictures; SVD takes a first and a last one. Take the one on frame "
             f"{inner} out, or make one video per gap."
         )
+    for keyframe in track.keyframes:
+        if keyframe.strength != 1:
+            raise ValueError(
+                f"strength of the picture on frame {keyframe.frame} is {keyframe.strength:g}; SVD holds a picture "
+                f"whole: set it to 1."
+            )
     return track.first, track.last

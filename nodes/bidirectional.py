@@ -71,8 +71,8 @@ class ExtractBackwardMotion(io.ComfyNode):
             display_name="Extract Backward Motion",
             category="inbetween/svd",
             description="Takes the 32 temporal attention matrices that Generative Inbetweening trained out of its "
-            "released UNet (3 GB) and writes what they differ by from SVD to models/backward_motion (50 MB). Needed "
-            "once.",
+            "released UNet and writes what they differ by from SVD to models/backward_motion (50 MB in half "
+            "precision). Needed once.",
             search_aliases=["generative inbetweening", "svd reverse motion", "convert"],
             is_output_node=True,
             inputs=[
@@ -132,7 +132,7 @@ class BidirectionalGuider(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Guidance at the picture a pass starts from.",
+                    tooltip="The least guidance, at the picture a pass starts from; see cfg_schedule.",
                 ),
                 io.Float.Input(
                     "max_cfg",
@@ -140,20 +140,22 @@ class BidirectionalGuider(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Guidance at the far end. With both at 1 the negatives are not computed.",
+                    tooltip="The most, at the far end. With both at 1 the negatives are not computed, but by ViBiD "
+                    "and MPD Sampler.",
                 ),
                 io.Combo.Input(
                     "cfg_schedule",
                     options=list(SCHEDULES),
                     default="symmetric",
-                    tooltip="symmetric: the mean of both ramps for every frame (Generative Inbetweening). "
+                    tooltip="symmetric: the mean of min_cfg and max_cfg for every frame (Generative Inbetweening). "
                     "per_direction: each pass rises from its own picture (Time Reversal Fusion).",
                 ),
                 io.Combo.Input(
                     "fuse",
                     options=list(FUSIONS),
                     default="mean",
-                    tooltip="mean: both passes count alike. linear: each counts most at its own picture.",
+                    tooltip="mean: both passes count alike. linear: each counts most at its own picture. Not used by "
+                    "ViBiD and MPD Sampler.",
                 ),
                 io.Combo.Input(
                     "rotate_attention",
@@ -230,7 +232,7 @@ class RecurrentSampler(io.ComfyNode):
                     default=5,
                     min=1,
                     max=1000,
-                    tooltip="Steps of one jump; for jump only.",
+                    tooltip="Steps of one jump, fewer than the early ones; for jump only.",
                 ),
                 io.Float.Input(
                     "noise_scale",

@@ -68,7 +68,7 @@ def motion_deltas(finetuned: Mapping[str, Tensor], base: Mapping[str, Tensor]) -
     Returns:
         float32, 32 tensors for SVD.
     Raises:
-        ValueError: a tensor is missing from one of them, or has another shape there.
+        ValueError: a tensor is missing from one of them, or has another shape there, or nothing differs.
     """
     of_tuned, of_base = _host_named(finetuned), _host_named(base)
     expected = [motion_key(layer, matrix) for layer in LAYERS for matrix in MATRICES]
@@ -85,7 +85,13 @@ def motion_deltas(finetuned: Mapping[str, Tensor], base: Mapping[str, Tensor]) -
             f"finetuned_unet and base_unet are of different sizes, first {wrong[0]}: "
             f"{list(of_tuned[wrong[0]].shape)} and {list(of_base[wrong[0]].shape)}."
         )
-    return {key: of_tuned[key].float() - of_base[key].float() for key in expected}
+    deltas = {key: of_tuned[key].float() - of_base[key].float() for key in expected}
+    if not any(value.any() for value in deltas.values()):
+        raise ValueError(
+            "finetuned_unet and base_unet hold the same weights: choose the fine-tuned UNet and the SVD it was made "
+            "from."
+        )
+    return deltas
 
 
 def check_deltas(deltas: Mapping[str, Tensor], sizes: Mapping[str, tuple[int, ...]]) -> None:

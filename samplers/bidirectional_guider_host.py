@@ -6,7 +6,6 @@ With any sampler it gives the fused prediction. Samplers that ask for one direct
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -47,7 +46,7 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         if type(model.model) is not comfy.model_base.SVD_img2vid:
             raise ValueError(
                 f"{NODE}: model is {type(model.model).__name__}, not SVD. Load svd.safetensors or svd_xt.safetensors "
-                f"with 'Image Only Checkpoint Loader'."
+                f"with ImageOnlyCheckpointLoader, the host's loader for img2vid models."
             )
         guidance_ramp(2, min_cfg, max_cfg, cfg_schedule)
         fusion_weights(2, fuse)
@@ -105,8 +104,8 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         """
         if not self._attention.is_plain:
             raise ValueError(
-                f"this sampler asks {NODE} for one direction at a time, where there is no forward map to turn: take "
-                f"backward_motion out and set rotate_attention to none."
+                f"this sampler asks {NODE} for one direction at a time, where there is no forward map to turn: "
+                f"disconnect backward_motion and, if rotate_attention is up, set it to none."
             )
         return _Directions(self, dict(extra_args))
 
@@ -125,13 +124,13 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
             ValueError: a conditioning without a picture.
         """
         found = []
-        for name in (FORWARD[0], BACKWARD[0]):
+        for name, shown in ((FORWARD[0], "forward_positive"), (BACKWARD[0], "backward_positive")):
             entry = self.conds[name][0]
             latent = entry.get(KEYFRAME, entry.get("concat_latent_image"))
             if latent is None:
-                raise ValueError(f"{NODE}: {name} carries no picture: use 'Keyframes to SVD'.")
+                raise ValueError(f"{NODE}: {shown} carries no picture: use 'Keyframes to SVD'.")
             if KEYFRAME not in entry:
-                logging.info("%s: %s has only its noised picture, which is used as the keyframe.", NODE, name)
+                logging.info("%s: %s has only its noised picture, which is used as the keyframe.", NODE, shown)
             found.append(self.inner_model.process_latent_in(latent[:1]))
         return found[0], found[1]
 
@@ -201,7 +200,7 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         for entries in self.conds.values():
             for place, entry in enumerate(entries):
                 if entry["uuid"] in places:
-                    entry["uuid"] = uuid.uuid4()
+                    entry["uuid"] = (entry["uuid"], place)
                 places[entry["uuid"]] = place
         return places
 

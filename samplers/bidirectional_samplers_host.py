@@ -10,7 +10,7 @@ import comfy.samplers
 from torch import Tensor
 
 from .motion_distillation import check_distillation, sample_mpd
-from .recurrence import check_schedule, sample_recurrent, step_order
+from .recurrence import check_order, check_schedule, sample_recurrent, step_order
 from .vibid import Directions, sample_vibid
 
 
@@ -22,7 +22,7 @@ def recurrent_sampler(
     Raises:
         ValueError: an unknown pattern or a number out of range.
     """
-    step_order(1, pattern, repeats, until, jump_length)
+    check_order(pattern, repeats, until, jump_length)
 
     def sample(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict, callback: Any, disable: Any) -> Tensor:
         check_schedule(sigmas)

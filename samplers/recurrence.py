@@ -36,8 +36,16 @@ def step_order(steps: int, pattern: str, repeats: int, until: float, jump_length
     Args:
         steps: S. repeats: >= 0, 0 is plain Euler. until: share of the steps, 0..1. jump_length: steps, >= 1.
     Raises:
-        ValueError: an unknown pattern or a number out of range.
+        ValueError: see `check_order`; or a jump that is as long as the early steps.
     """
+    check_order(pattern, repeats, until, jump_length)
+    if pattern == "repeat":
+        return _repeat_order(steps, repeats, int(round(until * steps, 6)))
+    return _jump_order(steps, repeats, int(round((1 - until) * steps, 6)), jump_length)
+
+
+def check_order(pattern: str, repeats: int, until: float, jump_length: int) -> None:
+    """Raises ValueError for an unknown pattern or a number out of range, whatever the number of steps."""
     if pattern not in PATTERNS:
         raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {pattern!r}.")
     if repeats < 0:
@@ -46,9 +54,6 @@ def step_order(steps: int, pattern: str, repeats: int, until: float, jump_length
         raise ValueError(f"until is {until:g}: it is a share of the steps, 0 to 1.")
     if jump_length < 1:
         raise ValueError(f"jump_length is {jump_length}: use 1 step or more.")
-    if pattern == "repeat":
-        return _repeat_order(steps, repeats, int(round(until * steps, 6)))
-    return _jump_order(steps, repeats, int(round((1 - until) * steps, 6)), jump_length)
 
 
 def _repeat_order(steps: int, repeats: int, first: int) -> list[Entry]:
@@ -60,6 +65,14 @@ def _repeat_order(steps: int, repeats: int, first: int) -> list[Entry]:
 
 
 def _jump_order(steps: int, repeats: int, left: int, length: int) -> list[Entry]:
+    early = steps - left
+    if repeats and 0 < early <= length:
+        ways = [f"use {early - 1} at most"] if early > 1 else []
+        ways += [f"set until above {length / steps:g}"] if length < steps else []
+        raise ValueError(
+            f"jump_length is {length}, but until covers the first {early} of {steps} steps, and a jump must be "
+            f"shorter: {', or '.join(ways) or 'take more steps'}."
+        )
     jumps = dict.fromkeys(range(left, steps - length, length), repeats)  # by steps that are left
     order: list[Entry] = []
     index = 0

@@ -8,7 +8,8 @@ F             flip(0)       --            reverses time
 
 Source: ViBiDSampler, arXiv:2410.05651, and its code vibidsampler.py. Its data consistency solves min |A x - y| for the
 last frame by conjugate gradients, which end after one step at a copy; it is a copy here.
-Differences: the keyframes' latents are the encoder's mode (the code draws from the posterior).
+Differences: the keyframes' latents are the encoder's mode (the code draws from the posterior), and Keyframes to SVD
+gives both pictures the same noise (the code draws one for each).
 """
 
 from __future__ import annotations

@@ -166,10 +166,12 @@ def test_the_difference_of_half_precision_weights_is_not_rounded_to_half(dtype):
     assert any((value != value.to(dtype)).any() for value in deltas.values())
 
 
-def test_the_same_weights_twice_differ_by_nothing():
-    deltas = motion_deltas(host_state(1), host_state(1, PREFIX))
-    assert len(deltas) == 32
-    assert not any(value.any() for value in deltas.values())
+def test_the_same_weights_twice_are_refused_and_one_number_is_a_difference():
+    with pytest.raises(ValueError, match="finetuned_unet and base_unet hold the same weights: choose the fine-tuned"):
+        motion_deltas(host_state(1), host_state(1, PREFIX))
+    tuned = host_state(1)
+    next(iter(tuned.values()))[0, 0] += 1
+    assert sum(int(value.count_nonzero()) for value in motion_deltas(tuned, host_state(1, PREFIX)).values()) == 1
 
 
 def test_a_file_that_is_no_svd_unet_is_named_with_the_first_matrices_it_lacks():

@@ -124,7 +124,7 @@ def test_the_repeats_of_the_official_run_are_ours(golden):
 
 @pytest.mark.parametrize(
     "options",
-    [("repeat", 0, 0.5, 5), ("jump", 0, 0.5, 5), ("repeat", 3, 0.0, 1), ("jump", 3, 0.5, 9), ("jump", 3, 0.0, 1)],
+    [("repeat", 0, 0.5, 5), ("jump", 0, 0.5, 5), ("repeat", 3, 0.0, 1), ("jump", 0, 0.5, 9), ("jump", 3, 0.0, 1)],
 )
 def test_without_repeats_or_a_place_for_them_there_are_plain_steps(options):
     assert step_order(9, *options) == [("step", index) for index in range(9)]
@@ -144,6 +144,9 @@ def test_an_order_never_loses_its_place_and_ends_at_the_last_level(pattern):
     for _ in range(200):
         steps, repeats, length = chance.randint(1, 30), chance.randint(0, 4), chance.randint(1, 8)
         until = chance.choice([0.0, 1.0, chance.random()])
+        if pattern == "jump":
+            length = min(length, max(1, int(until * steps) - 1))
+            repeats = repeats if int(until * steps) > length else 0  # no jump fits
         order = step_order(steps, pattern, repeats, until, length)
         place, setting = 0, (steps, repeats, until, length)
         for kind, index in order:
@@ -175,6 +178,20 @@ def test_an_order_does_not_depend_on_an_earlier_one():
 def test_values_out_of_range_are_named(pattern, changed, message):
     with pytest.raises(ValueError, match=message):
         step_order(**{"steps": 10, "pattern": pattern, "repeats": 1, "until": 0.5, "jump_length": 2, **changed})
+
+
+def test_a_jump_as_long_as_the_early_steps_is_refused_and_the_values_named_are_taken():
+    message = "jump_length is 5, but until covers the first 5 of 25 steps, .* use 4 at most, or set until above 0.2"
+    with pytest.raises(ValueError, match=message):
+        step_order(25, "jump", 1, 0.2, 5)
+    for until, length in ((0.2, 4), (0.24, 5)):
+        assert any(kind == "back" for kind, _ in step_order(25, "jump", 1, until, length))
+    with pytest.raises(ValueError, match=r"the first 2 of 2 steps, and a jump must be shorter: use 1 at most\.$"):
+        step_order(2, "jump", 1, 1.0, 2)
+    with pytest.raises(ValueError, match="the first 1 of 1 steps, and a jump must be shorter: take more steps"):
+        step_order(1, "jump", 1, 1.0, 1)
+    with pytest.raises(ValueError, match="the first 1 of 10 steps, and a jump must be shorter: set until above 0.1"):
+        step_order(10, "jump", 1, 0.1, 1)
 
 
 # noise levels

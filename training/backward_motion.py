@@ -11,7 +11,9 @@ clip played backwards. Source: Generative Inbetweening, arXiv:2408.15239, Sectio
 14 frames, ln sigma ~ N(0.7, 1.6^2), EDM weighting, AdamW at 1e-4, 15,000 steps of batch 4 on 100 clips.
 Differences: only the two matrices are moved, as in the released weights (the code's optimiser also holds the biases).
 
-    ./dev train-motion --checkpoint svd.safetensors --videos FOLDER --output svd_backward_motion.safetensors
+    ./dev train-motion --checkpoint svd.safetensors --videos FOLDER --output RUN
+
+The file is RUN/models/backward_motion/svd_backward_motion.safetensors, for models/backward_motion of ComfyUI.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ Stages, in order (all of them if none is named):
   picture_vae      the TAESD-format autoencoder of pictures
   picture_latents  training clips through it
   picture_model    the SVD-format UNet
+  backward_motion  what its temporal attention must change to move a video backwards
   collect          puts the files that are there into demo/models, in half precision
 Each stage keeps its run (state, log, the host's files) under training_runs/. `accelerate` decides the devices.
 """
@@ -42,6 +43,7 @@ class Plan:
     video_model: tuple[int, float] = (6_000, 3e-3)
     picture_vae: tuple[int, float] = (1_400, 2e-3)
     picture_model: tuple[int, float] = (3_000, 3e-3)
+    backward_motion: tuple[int, float] = (800, 1e-3)
     video_shards: int = 115
     shard_clips: int = SHARD
     picture_clips: int = 2_500
@@ -124,6 +126,13 @@ class Run:
         task = PictureModel(vae, latents, 8 // self._plan.batch_divisor, self._plan.judges)
         self._train(task, self._plan.picture_model)
 
+    def backward_motion(self) -> None:
+        from .demo_motion import DemoMotion  # with the host's nodes, after its switches are set
+
+        vae, unet = self._written(PictureVAE), self._written(PictureModel)
+        task = DemoMotion(vae, unet, 8 // self._plan.batch_divisor, self._plan.judges)
+        self._train(task, self._plan.backward_motion, muon=False)
+
     def collect(self) -> None:
         self._alone(lambda: collect(self._runs, self._options.models))
 
@@ -135,7 +144,7 @@ class Run:
             work()
         state.wait_for_everyone()
 
-    def _train(self, task: Task, plan: tuple[int, float]) -> None:
+    def _train(self, task: Task, plan: tuple[int, float], muon: bool = True) -> None:
         options = self._options
         settings = Settings(
             steps=options.steps or plan[0],
@@ -143,10 +152,11 @@ class Run:
             workers=options.workers,
             every=options.every,
             threads=options.threads,
+            muon=muon,
         )
         train(task, self._runs / task.name, settings, options.start_from)
 
-    def _written(self, task: type[VideoVAE] | type[PictureVAE]) -> Path:
+    def _written(self, task: type[VideoVAE] | type[PictureVAE] | type[PictureModel]) -> Path:
         """The file of a stage that has run."""
         path = self._runs / task.name / "models" / task.file
         if not path.exists():
@@ -161,5 +171,6 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "picture_vae": Run.picture_vae,
     "picture_latents": Run.picture_latents,
     "picture_model": Run.picture_model,
+    "backward_motion": Run.backward_motion,
     "collect": Run.collect,
 }

@@ -229,7 +229,7 @@ def test_a_conditioning_without_a_picture_is_named(name, svd, svd_inputs, bidire
     token, values = inputs.conditionings["backward_positive"][0]
     bare = {key: value for key, value in values.items() if key not in ("inbetween_keyframe", "concat_latent_image")}
     inputs.conditionings["backward_positive"] = [[token, bare]]
-    with pytest.raises(ValueError, match="Bidirectional Guider: positive_backward carries no picture: use 'Keyframes"):
+    with pytest.raises(ValueError, match="Bidirectional Guider: backward_positive carries no picture: use 'Keyframes"):
         run(bidirectional(model, inputs, **ZERO), sampler(name))
     assert calls == []
 
@@ -273,7 +273,7 @@ def test_a_guider_of_one_direction_is_refused(name, host, svd, svd_inputs, sampl
 @pytest.mark.parametrize("name", ALONE)
 def test_carried_attention_is_refused_by_samplers_of_one_direction(name, moved, guider, motion, sampler, run):
     options = {"backward_motion": motion, "rotate_attention": "none"} if moved else {"rotate_attention": "up"}
-    message = "one direction at a time, .* take backward_motion out and set rotate_attention to none"
+    message = "one direction at a time, .* disconnect backward_motion and, if rotate_attention is up, set it to none"
     with pytest.raises(ValueError, match=message):
         run(guider(**options), sampler(name))
 

@@ -192,6 +192,12 @@ def test_any_other_keyframes_than_a_first_and_a_last_are_refused(made, track_of,
         made(track_of(frames))
 
 
+def test_a_picture_of_less_than_full_strength_is_refused(made, track_of, pictures):
+    track = track_of([0]).with_keyframe(Keyframe(-1, pictures(1, 48, 32), 0.5, "added image"))
+    with pytest.raises(ValueError, match="strength of the picture on frame 4 is 0.5; SVD holds a picture whole: set"):
+        made(track)
+
+
 @pytest.mark.parametrize(("width", "height"), [(44, 32), (48, 36), (45, 33)])
 def test_a_size_that_is_no_multiple_of_8_is_refused(made, track_of, width, height):
     with pytest.raises(ValueError, match=f"keyframes is {width}x{height}; SVD needs sides that are multiples of 8"):
