@@ -43,7 +43,7 @@ class Plan:
     video_model: tuple[int, float] = (6_000, 3e-3)
     picture_vae: tuple[int, float] = (1_400, 2e-3)
     picture_model: tuple[int, float] = (3_000, 3e-3)
-    backward_motion: tuple[int, float] = (800, 1e-3)
+    backward_motion: tuple[int, float] = (600, 1e-3)
     video_shards: int = 115
     shard_clips: int = SHARD
     picture_clips: int = 2_500
