@@ -12,11 +12,12 @@ from . import world
 ROOT = Path(__file__).resolve().parents[1]
 WORLD_MODELS = ROOT / "demo" / "models"
 WORLD_NODES = ROOT / "demo" / "world_nodes"
+SMALL_SVD = ROOT / "demo" / "small_svd"
 LAST_FRAMING = (190, 30, 580, 255)  # the part of first.jpg that last.jpg shows, pixels
 
 
 def prepared_base(base: Path, *models: Path) -> Path:
-    """A server's folder with the models of some folders, the demo world's nodes, and input pictures.
+    """A server's folder with the models of some folders, the demo world's nodes, the small SVD, and input pictures.
 
     first.png and last.png are the two photographs that the shipped workflows ask for; middle_1.png and middle_2.png the
     framings that the same camera move passes through at frames 28 and 52 of 81. world_<kind>_first.png and _last.png
@@ -26,6 +27,7 @@ def prepared_base(base: Path, *models: Path) -> Path:
         link_models(folder, base / "models")
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / "inbetween-demo-world").symlink_to(WORLD_NODES, target_is_directory=True)
+    (base / "custom_nodes" / "inbetween-small-svd").symlink_to(SMALL_SVD, target_is_directory=True)
     (base / "input").mkdir()
     first, last = (Image.open(ROOT / "demo" / "pictures" / f"{name}.jpg") for name in ("first", "last"))
     pictures = {"first": first, "middle_1": framing(first, 28 / 80), "middle_2": framing(first, 52 / 80), "last": last}

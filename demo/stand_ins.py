@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import tiny_models
+from . import small_svd, tiny_models
 
 TEXT_DIM = 768  # what CLIP-L gives, the smallest text encoder that the host's loader can build
 
@@ -25,6 +25,8 @@ def writers() -> dict[str, Callable[[Path], Path]]:
         "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": tiny_models.write_clip_text,
         "clip_vision/clip_vision_h.safetensors": tiny_models.write_clip_vision,
         "lpips/alexnet-owt-7be5be79.pth": tiny_models.write_alexnet,
+        "checkpoints/svd_xt.safetensors": tiny_models.write_svd,
+        "backward_motion/svd_backward_motion.safetensors": tiny_models.write_backward_motion,
     }
 
 
@@ -44,6 +46,7 @@ def cached_stand_ins() -> Path:
     """The stand-ins in the cache that ./dev names, outside the checkout; made anew when what writes them changes."""
     from comfyui_version import __version__
 
-    sources = b"".join(Path(file).read_bytes() for file in (__file__, tiny_models.__file__))
+    files = (__file__, tiny_models.__file__, small_svd.__file__)
+    sources = b"".join(Path(file).read_bytes() for file in files)
     version = hashlib.sha256(sources).hexdigest()[:8]
     return write_stand_ins(Path(os.environ["INBETWEEN_CACHE"]) / f"stand-ins-{__version__}-{version}")

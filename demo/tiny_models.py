@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from .small_svd import CHANNELS, HEAD_SIZE
+from .world_nodes.svd_host import unet_arguments
+
 SEED = 20260317
+# of a CLIP vision H: what brings the mean over the picture into the vector that SVD reads
+_CLIP_VISION_DRAWN = ("layers.0.self_attn.v_proj.weight", "layers.0.self_attn.out_proj.weight", "projection.weight")
+_CLIP_VISION_ONES = ("pre_layrnorm.weight", "layers.0.layer_norm1.weight", "post_layernorm.weight")
 
 
 def filled(module: torch.nn.Module, seed: int = SEED, scale: float = 1.0) -> dict[str, torch.Tensor]:
@@ -122,36 +129,57 @@ def write_clip_vision(path: Path, seed: int = SEED) -> Path:
 
     Only the embeddings are random; the layers are zero and pass them on, and the file is sparse: 3 MB on the disk.
     """
-    import comfy.clip_model
-    import comfy.clip_vision
-    import comfy.ops
-
-    config = json.loads((Path(comfy.clip_vision.__file__).parent / "clip_vision_config_h.json").read_text())
-    with torch.device("meta"):
-        model = comfy.clip_model.CLIPVisionModelProjection(config, torch.float16, "meta", comfy.ops.manual_cast)
-    shapes = {key: value.shape for key, value in sorted(model.state_dict().items())}
-    generator = torch.Generator().manual_seed(seed)
-    offset, header, values = 0, {}, {}
+    shapes = _clip_vision_shapes()
+    generator, values = torch.Generator().manual_seed(seed), {}
     for key, shape in shapes.items():
-        size = 2 * shape.numel()
-        header[key] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
         if ".embeddings." in key:
-            values[offset] = 0.02 * torch.randn(shape, generator=generator)
+            values[key] = 0.02 * torch.randn(shape, generator=generator)
         elif key.endswith("pre_layrnorm.weight"):
-            values[offset] = torch.ones(shape)
-        offset += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for start, value in values.items():
-            file.seek(8 + len(text) + start)
-            file.write(value.half().numpy().tobytes())
-        file.truncate(8 + len(text) + offset)
-    partial.rename(path)
-    return path
+            values[key] = torch.ones(shape)
+    return _write_sparse(path, shapes, values)
+
+
+def write_svd(path: Path, seed: int = SEED) -> Path:
+    """An SVD checkpoint for ImageOnlyCheckpointLoader, where small_svd is registered: UNet, CLIP vision and VAE.
+
+    The UNet has the released one's 16 temporal layers (20 M parameters). TAESD stands for the VAE. The loader always
+    builds a CLIP vision H: here its first layer takes the mean over the picture, the others are zero and pass it on.
+    The file is sparse: 57 MB on the disk.
+    """
+    import comfy.ops
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+    from comfy.taesd.taesd import TAESD
+
+    unet = UNetModel(**_svd_arguments(), operations=comfy.ops.disable_weight_init)
+    values = {f"model.diffusion_model.{key}": value for key, value in filled(unet, seed).items()}
+    vae = filled(TAESD(latent_channels=4), seed) | {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
+    values |= {f"first_stage_model.{key}": value for key, value in vae.items()}
+    shapes = {key: value.shape for key, value in values.items()}
+    generator = torch.Generator().manual_seed(seed)
+    for name, shape in _clip_vision_shapes().items():
+        key = f"conditioner.embedders.0.open_clip.model.visual.{name}"
+        shapes[key] = shape
+        if name.endswith(_CLIP_VISION_DRAWN) or ".embeddings." in name:
+            values[key] = torch.randn(shape, generator=generator) / shape[-1] ** 0.5
+        elif name.endswith(_CLIP_VISION_ONES):
+            values[key] = torch.ones(shape)
+    return _write_sparse(path, shapes, values)
+
+
+def write_backward_motion(path: Path, seed: int = SEED) -> Path:
+    """The 32 tensors of a backward motion for `write_svd`, for Load Backward Motion."""
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+    with torch.device("meta"):
+        unet = UNetModel(**_svd_arguments())
+    generator = torch.Generator().manual_seed(seed)
+    ends = tuple(f".time_stack.0.attn1.{matrix}.weight" for matrix in ("to_v", "to_out.0"))
+    state = {
+        key: (0.3 * torch.randn(value.shape, generator=generator) / value.shape[1] ** 0.5).half()
+        for key, value in sorted(unet.state_dict().items())
+        if key.endswith(ends)
+    }
+    return _write(path, state)
 
 
 def write_alexnet(path: Path, seed: int = SEED) -> Path:
@@ -168,6 +196,45 @@ def write_alexnet(path: Path, seed: int = SEED) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
+    partial.rename(path)
+    return path
+
+
+def _svd_arguments() -> dict[str, Any]:
+    """What builds the small SVD's UNet: the released one's layout at the width that small_svd registers."""
+    small = {"model_channels": CHANNELS, "channel_mult": [1, 2, 4, 4], "num_head_channels": HEAD_SIZE}
+    return {**unet_arguments(), **small, "context_dim": 1024}
+
+
+def _clip_vision_shapes() -> dict[str, torch.Size]:
+    """The tensors of CLIP vision H by the host's names."""
+    import comfy.clip_model
+    import comfy.clip_vision
+    import comfy.ops
+
+    config = json.loads((Path(comfy.clip_vision.__file__).parent / "clip_vision_config_h.json").read_text())
+    with torch.device("meta"):
+        model = comfy.clip_model.CLIPVisionModelProjection(config, torch.float16, "meta", comfy.ops.manual_cast)
+    return {key: value.shape for key, value in sorted(model.state_dict().items())}
+
+
+def _write_sparse(path: Path, shapes: dict[str, torch.Size], values: dict[str, torch.Tensor]) -> Path:
+    """A .safetensors in half precision in which what has no value is zero and takes no room on the disk."""
+    offset, header = 0, {}
+    for key, shape in shapes.items():
+        size = 2 * shape.numel()
+        header[key] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for key, value in values.items():
+            file.seek(8 + len(text) + header[key]["data_offsets"][0])
+            file.write(value.half().numpy().tobytes())
+        file.truncate(8 + len(text) + offset)
     partial.rename(path)
     return path
 

@@ -51,6 +51,12 @@ def small(object_info):
             graph = with_values(graph, {"Add Keyframe (middle 1).frame": 12, "Add Keyframe (middle 2).frame": 20})
         if "2.2" in name:
             size["SplitSigmas.step"] = 2
+        if "svd" in name:
+            size["InbetweenKeyframes.length"] = 9
+        if name.startswith("gi"):
+            size["InbetweenRecurrentSampler.repeats"] = 1
+        if name.startswith("trf"):
+            size |= {"InbetweenRecurrentSampler.until": 0.5, "InbetweenRecurrentSampler.jump_length": 1}
         return with_values(graph, size | values)
 
     return make

@@ -37,6 +37,26 @@ def test_the_sentence_reaches_the_artist(small, refused, values, message):
     assert message in refused(graph)
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("gi_svd_xt", {"InbetweenLoadBackwardMotion.file": "a.safetensors"}, "Make it once with 'Extract Backward"),
+        ("gi_svd_xt", {"InbetweenKeyframes.width": 100}, "keyframes is 100x64; SVD needs sides that are multiples"),
+        ("gi_svd_xt", {"InbetweenKeyframes.last_image": None}, "no picture on the last frame: connect last_image"),
+        ("trf_svd_xt", {"InbetweenRecurrentSampler.jump_length": 5}, "until covers the first 2 of 4 steps"),
+        ("vibid_svd_xt", {"InbetweenBidirectionalGuider.rotate_attention": "up"}, "one direction at a time"),
+        ("mpd_svd_xt", {"InbetweenBidirectionalGuider.min_cfg": 2.0}, "min_cfg 2 is above max_cfg 1: exchange them"),
+    ],
+)
+def test_the_sentence_of_an_svd_graph_reaches_the_artist(small, refused, name, values, message):
+    from pack.demo.graphs import with_values
+
+    graph = with_values(small(name), values)
+    for node in graph.values():
+        node["inputs"] = {key: value for key, value in node["inputs"].items() if value is not None}
+    assert message in refused(graph)
+
+
 def test_a_missing_backbone_is_told_before_anything_runs(small, refused):
     graph = small("afb_wan2.2_14b_i2v", **{"InbetweenLoadLPIPS.backbone": "vgg16-397923af.pth"})
     message = refused(graph)

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import av
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+SVD = [name for name in WORKFLOWS if name.endswith("svd_xt")]
 # the title each host shows for a node may differ; the graph is classes, links and values
-LOADERS = {"UNETLoader", "CLIPLoader", "VAELoader", "CLIPVisionLoader", "InbetweenLoadLPIPS"}
+LOADERS = {
+    "UNETLoader",
+    "CLIPLoader",
+    "VAELoader",
+    "CLIPVisionLoader",
+    "InbetweenLoadLPIPS",
+    "ImageOnlyCheckpointLoader",
+}
 PATCHES = ("InbetweenKeyframeAttention", "InbetweenTemporalRoPE")  # from the guider back
 
 
@@ -24,8 +33,12 @@ def test_the_shipped_workflows_are_these():
         "afb_kab_retro_wan2.1",
         "afb_wan2.1_i2v",
         "afb_wan2.2_14b_i2v",
+        "gi_svd_xt",
         "kab_retro_wan2.1_flf2v",
         "keyframes_wan2.1_flf2v",
+        "mpd_svd_xt",
+        "trf_svd_xt",
+        "vibid_svd_xt",
     ]
 
 
@@ -65,28 +78,92 @@ def test_nodes_are_the_host_s_or_ours_and_loaders_say_where_their_files_come_fro
 def test_one_note_states_the_cost_and_the_video_has_the_track_s_rate(name, object_info):
     from pack.demo.graphs import api_graph
 
-    notes = [node for node in flow(name)["nodes"] if node["type"] in ("Note", "MarkdownNote")]
-    assert len(notes) == 1
-    assert "model steps" in notes[0]["widgets_values"][0]
     graph = api_graph(flow(name), object_info)
+    assert (f"**{model_calls(graph)} model calls**" if name in SVD else "model steps") in note(name)
     videos = [node for node in graph.values() if node["class_type"] == "CreateVideo"]
     assert videos
     for video in videos:
         source, slot = video["inputs"]["fps"]
         assert (graph[source]["class_type"], slot) == ("InbetweenKeyframes", 1)
-        assert graph[source]["inputs"]["fps"] == 16
+        assert graph[source]["inputs"]["fps"] == (7 if name in SVD else 16)
+
+
+def note(name):
+    """The text of the workflow's only note."""
+    (found,) = (node for node in flow(name)["nodes"] if node["type"] in ("Note", "MarkdownNote"))
+    return found["widgets_values"][0]
+
+
+def inputs_by_class(graph):
+    return {node["class_type"]: node["inputs"] for node in graph.values()}
+
+
+def model_calls(graph):
+    """How often an SVD graph asks the model for one direction, counted on the samplers' own code."""
+    from pack.samplers.motion_distillation import sample_mpd
+    from pack.samplers.recurrence import evaluations, step_order
+    from pack.samplers.vibid import sample_vibid
+
+    found = inputs_by_class(graph)
+    steps = found["BasicScheduler"]["steps"]
+    if "InbetweenRecurrentSampler" in found:
+        options = {key: value for key, value in found["InbetweenRecurrentSampler"].items() if key != "noise_scale"}
+        return 2 * evaluations(step_order(steps, **options))
+    asked, video = [], torch.zeros(2, 1, 1, 1)
+
+    class Directions:
+        keyframes = (video[:1], video[:1])
+
+        def predict(self, x, sigma, backward):
+            asked.append(backward)
+            return x, x
+
+    sample, node = (sample_vibid, "ViBiD") if "InbetweenViBiDSampler" in found else (sample_mpd, "MPD")
+    sigmas = torch.linspace(1, 0, steps + 1)
+    sample(Directions(), video, sigmas, lambda *levels: video, **found[f"Inbetween{node}Sampler"])
+    return len(asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "guider", "steps", "calls"),
+    [
+        ("gi_svd_xt", (1, 3, "symmetric", "mean", "all"), 50, 350),
+        ("trf_svd_xt", (1, 3, "per_direction", "linear", "none"), 50, 110),
+        ("vibid_svd_xt", (1, 1, "symmetric", "mean", "none"), 25, 50),
+        ("mpd_svd_xt", (1, 1, "symmetric", "mean", "none"), 25, 65),
+    ],
+)
+def test_the_svd_workflows_have_the_papers_settings(name, guider, steps, calls, object_info):
+    from pack.demo.graphs import api_graph
+
+    graph = api_graph(flow(name), object_info)
+    found = inputs_by_class(graph)
+    track, guiding = found["InbetweenKeyframes"], found["InbetweenBidirectionalGuider"]
+    assert [track[key] for key in ("width", "height", "length", "fps")] == [1024, 576, 25, 7]
+    conditioning = found["InbetweenSVDConditioning"]
+    assert (conditioning["motion_bucket_id"], conditioning["augmentation_level"]) == (127, 0.02)
+    keys = ("min_cfg", "max_cfg", "cfg_schedule", "fuse", "rotate_attention")
+    assert tuple(guiding[key] for key in keys) == guider
+    assert ("backward_motion" in guiding) == ("InbetweenLoadBackwardMotion" in found) == name.startswith("gi")
+    assert (found["BasicScheduler"]["scheduler"], found["BasicScheduler"]["steps"]) == ("karras", steps)
+    assert model_calls(graph) == calls
+    assert "https://arxiv.org/abs/" in note(name)
+    assert ("Extract Backward Motion" in note(name)) == name.startswith("gi")
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_workflow_runs_and_makes_a_video_of_the_asked_length(name, server, small, run):
     outputs = run(small(name))
+    length, rate = (9, 7.0) if name in SVD else (33, 16.0)
     saved = [value["images"][0] for title, value in outputs.items() if title.startswith(("Save Video", "SaveVideo"))]
     assert len(saved) == (2 if name == "kab_retro_wan2.1_flf2v" else 1)
     for file in saved:
         with av.open(str(server.output / file["subfolder"] / file["filename"])) as video:
             stream = video.streams.video[0]
-            assert (stream.width, stream.height, float(stream.average_rate)) == (96, 64, 16.0)
-            assert sum(1 for _ in video.decode(stream)) == 33
+            assert (stream.width, stream.height, float(stream.average_rate)) == (96, 64, rate)
+            assert sum(1 for _ in video.decode(stream)) == length
+    if name in SVD:
+        return  # Keyframes to SVD moves no picture and has no report
     report = outputs["Report: keyframes"]["text"][0]
     assert "33 frames, 96x64, 16 fps" in report
     if name.startswith("afb"):
@@ -202,3 +279,23 @@ def test_the_anchor_leads_the_final_video_s_attention(small, decoded):
     (without,) = decoded(graph)
     assert len(with_anchor) == len(without) == 33
     assert (with_anchor != without) is True
+
+
+def test_each_svd_method_makes_a_video_of_its_own(small, decoded):
+    videos = {name: decoded(small(name))[0] for name in SVD}
+    for place, name in enumerate(SVD):
+        assert len(videos[name]) == 9
+        assert all((videos[name] != videos[other]) is True for other in SVD[:place])
+    # "all" means nothing without backward motion; as a changed value it is made anew, not taken from a cache
+    again = small("trf_svd_xt", **{"InbetweenBidirectionalGuider.rotate_attention": "all"})
+    assert (decoded(again)[0] == videos["trf_svd_xt"]) is True
+
+
+def test_backward_motion_leads_the_video(small, decoded):
+    graph = small("gi_svd_xt")
+    (led,) = decoded(graph)
+    for node in graph.values():
+        node["inputs"].pop("backward_motion", None)
+    (without,) = decoded(graph)
+    assert len(led) == len(without) == 9
+    assert (led != without) is True
