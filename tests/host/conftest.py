@@ -279,7 +279,10 @@ def with_attentions(host):
 
 @pytest.fixture(scope="session")
 def make_svd(host):
-    """A small random SVD with the released one's 16 temporal layers; plus: numbers added to its weights, by name."""
+    """A small random SVD with the released one's 16 temporal layers.
+
+    plus: numbers added to its weights, by name. stored: the precision of its weights, which compute in dtype.
+    """
     import comfy.model_base
     import comfy.model_patcher
     import comfy.supported_models
@@ -287,10 +290,10 @@ def make_svd(host):
     from pack.demo.tiny_models import filled
     from pack.demo.world_nodes.svd_host import HEAD_SIZE, unet_arguments
 
-    def make(plus=None, dtype=torch.float32):
-        config = comfy.supported_models.SVD_img2vid({**unet_arguments(), "legacy": False, "dtype": dtype})
+    def make(plus=None, dtype=torch.float32, stored=None):
+        config = comfy.supported_models.SVD_img2vid({**unet_arguments(), "legacy": False, "dtype": stored or dtype})
         config.unet_config.update(model_channels=32, channel_mult=[1, 2, 4, 4], num_head_channels=HEAD_SIZE)
-        config.set_inference_dtype(dtype, None)
+        config.set_inference_dtype(stored or dtype, dtype if stored else None)
         model = comfy.model_base.SVD_img2vid(config, device="cpu")
         weights = filled(model.diffusion_model)
         for name, value in (plus or {}).items():

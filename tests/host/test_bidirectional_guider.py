@@ -149,6 +149,17 @@ def test_a_model_in_half_precision_gives_about_the_same(make_svd, svd_inputs, gi
     assert 0 < error < limit
 
 
+def test_a_model_stored_in_fp8_is_the_model_of_its_rounded_weights(make_svd, svd_inputs, gi, estimate):
+    """Nothing is read from the weights: what counts is how the host computes with them."""
+    inputs, stored = svd_inputs(), make_svd(stored=torch.float8_e4m3fn)
+    weights = {name: value.float() for name, value in stored.model.diffusion_model.state_dict().items()}
+    own = make_svd().model.diffusion_model.state_dict()
+    rounded = make_svd({name: value - own[name] for name, value in weights.items()})
+    ours = estimate(gi(inputs, stored))
+    torch.testing.assert_close(ours, estimate(gi(inputs, rounded)), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(ours, estimate(gi(inputs)), atol=1e-3)
+
+
 def test_exchanging_the_pictures_and_time_gives_the_video_backwards(svd_inputs, bidirectional, svd, estimate):
     inputs, options = svd_inputs(), {"cfg_schedule": "per_direction", "fuse": "linear"}
     ours = estimate(bidirectional(svd, inputs, **options))
