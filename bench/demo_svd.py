@@ -11,7 +11,7 @@ from ..demo.world import FPS, SIZE
 from ..demo.world_graphs import PICTURE_VAE
 from .demo_world import Pair
 
-TRANSFORMER = "demo_world_svd.safetensors"
+TRANSFORMER, MOTION = "demo_world_svd.safetensors", "demo_world_backward_motion.safetensors"
 LENGTH = 14  # frames that the model makes
 STEPS = 20
 AUGMENTATION = 0.0  # the model was trained on clean pictures
@@ -32,6 +32,7 @@ class DemoSVD:
         self._pictures = PictureEncoder()
         self._vae = host["VAELoader"]().load_vae(PICTURE_VAE)[0]
         self.model = counted(host["UNETLoader"]().load_unet(TRANSFORMER, "default")[0])
+        self.motion = bidirectional.LoadBackwardMotion.execute(MOTION).args[0]
 
     def video(self, pair: Pair, seed: int, sampler: Any, **guider: Any) -> Tensor:
         """Frames [14, H, W, 3] between the two pictures of a pair.

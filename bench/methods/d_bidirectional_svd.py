@@ -44,3 +44,9 @@ _row("ViBiD", "ViBiDSampler", {}, SINGLE)
 _row("MPD sequential", "MPDSampler", {"base": "sequential", "early": 0.2}, SINGLE)
 _row("MPD parallel", "MPDSampler", {"base": "parallel", "early": 0.1}, SINGLE)
 _row("GI without fine-tune", "RecurrentSampler", {"pattern": "repeat"}, {"rotate_attention": "up"})
+
+
+@method("GI", length=LENGTH)
+def generative_inbetweening(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    svd = world.svd
+    return svd.video(pair, seed, svd.sampler("RecurrentSampler", pattern="repeat"), backward_motion=svd.motion)

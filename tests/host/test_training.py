@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("video_vae", "video_model", "picture_vae", "picture_model")
+STAGES = ("video_vae", "video_model", "picture_vae", "picture_model", "backward_motion")
 
 
 @pytest.fixture(scope="module")
