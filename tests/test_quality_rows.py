@@ -36,6 +36,7 @@ ROWS = [
     "MPD sequential",
     "MPD parallel",
     "GI without fine-tune",
+    "GI",
 ]
 
 
