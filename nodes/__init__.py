@@ -12,6 +12,7 @@ from .bidirectional import (
     RecurrentSampler,
     ViBiDSampler,
 )
+from .bridge import BridgePrior, BridgeSampler, NeuralPrior
 from .conditioning import SVDConditioning, WanConditioning
 from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
 from .prompt import ReversePrompt
@@ -35,6 +36,9 @@ NODES: list[type[io.ComfyNode]] = [
     RecurrentSampler,
     ViBiDSampler,
     MPDSampler,
+    BridgePrior,
+    NeuralPrior,
+    BridgeSampler,
 ]
 
 

@@ -119,4 +119,20 @@ CONTRACT = {
         ["base=sequential", "early=0.2", "repeats=3", "shift=1.0", "ramp=False"],
         ["sampler:SAMPLER"],
     ),
+    "InbetweenBridgePrior": (["keyframes", "vae", "kind=linear", "frames?"], ["prior:LATENT"]),
+    "InbetweenNeuralPrior": (["model", "positive", "latent"], ["prior:LATENT"]),
+    "InbetweenBridgeSampler": (
+        [
+            "prior",
+            "mode=sdedit",
+            "schedule=gmax",
+            "solver=sde",
+            "centring=1.0",
+            "beta_0=0.01",
+            "beta_1=50.0",
+            "pin_keyframes=True",
+            "prior_as_condition=False",
+        ],
+        ["sampler:SAMPLER"],
+    ),
 }

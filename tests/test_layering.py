@@ -35,6 +35,8 @@ ALSO = {
     "patches/backward_motion_files_host.py": {"pathlib", "safetensors"},
     "samplers/bidirectional_guider_host.py": {"comfy.model_base", "logging"},
     "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling"},
+    "samplers/bridge_sampler_host.py": {"comfy.k_diffusion.sampling", "comfy.model_sampling", "logging"},
+    "samplers/neural_prior_host.py": {"comfy.sample"},
     "samplers/candidates_host.py": {"comfy.model_base", "comfy.sample", "latent_preview"},
     "frames/lpips_host.py": {"lpips"},
     "frames/structural_similarity.py": {"kornia"},

@@ -429,3 +429,66 @@ def replaced():
         return model
 
     return make
+
+
+@pytest.fixture
+def bridge_parts(load_wan, hunyuan, svd, conditioned, svd_inputs):
+    """A model by its kind and what belongs to it: positive, negative, a shape, noise levels, a prior with two ends.
+
+    inside: a latent in the model's scale. frame: one latent frame of a video.
+    """
+
+    def drawn(*shape, seed):
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+    def make(kind, places=(0, 4), seed=7):
+        shape, sigmas = (1, 48 if kind == "ti2v_5b" else 16, 5, 4, 6), (0.9, 0.6, 0.25, 0.0)
+        if kind == "svd":
+            given, shape, sigmas = svd_inputs().conditionings, (5, 4, 4, 6), (12.0, 3.0, 0.4, 0.0)
+            model, conds = svd, (given["forward_positive"], given["forward_negative"])
+        elif kind == "hunyuan":
+            model, pooled = hunyuan, {"pooled_output": drawn(1, 768, seed=8)}
+            conds = tuple([[one[0][0], pooled]] for one in conditioned("t2v"))
+        else:
+            model, conds = load_wan(kind), conditioned(kind)
+        prior = {"samples": drawn(*shape, seed=seed), "inbetween_keyframes": places}
+        of = SimpleNamespace(model=model, conds=conds, shape=shape, sigmas=sigmas, prior=prior)
+        of.inside = model.model.process_latent_in
+        of.frame = lambda latent, place: latent[place] if kind == "svd" else latent.select(2, place)
+        return of
+
+    return make
+
+
+@pytest.fixture
+def bridge_sampler(host):
+    """Bridge Sampler's sampler for a prior and its options."""
+    from pack.nodes.bridge import BridgeSampler
+
+    return lambda prior, *mode, **options: BridgeSampler.execute(prior, *mode, **options).args[0]
+
+
+@pytest.fixture
+def bridged(host):
+    """What a guider at cfg 2 makes of noise; seen: a list for its previews, or what is told of each."""
+    import comfy.samplers
+
+    def sample(of, sampler, model=None, sigmas=None, latent=None, mask=None, seed=5, start=6, seen=None, noise=None):
+        guider = comfy.samplers.CFGGuider(model or of.model)
+        guider.set_conds(*of.conds)
+        guider.set_cfg(2.0)
+        if noise is None:
+            noise = torch.randn(*of.shape, generator=torch.Generator().manual_seed(start))
+        latent = torch.zeros_like(noise) if latent is None else latent
+        sigmas = torch.tensor(of.sigmas if sigmas is None else sigmas)
+
+        def preview(step, x0, x, total):
+            if callable(seen):
+                seen(step)
+            elif seen is not None:
+                seen.append(SimpleNamespace(step=step, x0=x0.clone(), x=x.clone(), total=total))
+
+        options = {"denoise_mask": mask, "callback": preview, "disable_pbar": True, "seed": seed}
+        return guider.sample(noise, latent, sampler, sigmas, **options)
+
+    return sample
