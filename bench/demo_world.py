@@ -74,6 +74,13 @@ class DemoWorld:
 
         return DemoSVD(self.host, self._count_calls)
 
+    @cached_property
+    def bridge(self) -> Any:
+        """The bridge nodes, a `demo_bridge.DemoBridge`; made when a method first asks for it."""
+        from .demo_bridge import DemoBridge
+
+        return DemoBridge(self)
+
     def patched(self, attention: dict[str, Any] | None = None, rope: dict[str, Any] | None = None) -> Any:
         """The model with the options of Keyframe Attention and Temporal RoPE; None leaves a node out."""
         model = self.model
@@ -91,19 +98,33 @@ class DemoWorld:
             "ReverseCandidates", sampling[0], guider, *sampling[1:], latent, self.vae, round(share * STEPS)
         )[0]
 
-    def video(self, track: Any, caption: str, seed: int, model: Any = None) -> Tensor:
-        """Frames [N, H, W, 3] of a track. model: a patched one, or None for the world's own."""
+    def video(
+        self,
+        track: Any,
+        caption: str,
+        seed: int,
+        model: Any = None,
+        sampler: Any = None,
+        steps: int = STEPS,
+        denoise: float = 1.0,
+    ) -> Tensor:
+        """Frames [N, H, W, 3] of a track. model: a patched one, None for the world's own; sampler: None for Euler."""
         guider, latent = self.guider(track, caption, model)
-        noise, sampler, sigmas = self._sampling(seed)
+        noise, euler, sigmas = self._sampling(seed, steps, denoise)
+        sampler = euler if sampler is None else sampler
         sampled = self._node("SamplerCustomAdvanced").execute(noise, guider, sampler, sigmas, latent).args[0]
         return self.decoded(sampled["samples"])
 
     def guider(self, track: Any, caption: str, model: Any = None) -> tuple[Any, Any]:
         """The guider and the empty latent of a track."""
         model = model or self.model
-        texts = [self.words.encode_from_tokens_scheduled(text) for text in (caption, "")]
-        made = self._run("WanConditioning", *texts, self.vae, track, clip_vision=self.pictures, model=model)
+        made = self.conditionings(track, caption, model)
         return self._node("CFGGuider").execute(model, made[0], made[1], CFG).args[0], made[2]
+
+    def conditionings(self, track: Any, caption: str, model: Any) -> tuple[Any, ...]:
+        """What Keyframes to Wan makes of a track: positive, negative, latent, report."""
+        texts = [self.words.encode_from_tokens_scheduled(text) for text in (caption, "")]
+        return self._run("WanConditioning", *texts, self.vae, track, clip_vision=self.pictures, model=model)
 
     def encoded(self, frames: Tensor) -> Tensor:
         """[N, H, W, 3] in 0..1 -> [1, 16, T, h, w], the host's scale."""
@@ -113,10 +134,10 @@ class DemoWorld:
         """[1, 16, T, h, w] -> [N, H, W, 3] in 0..1."""
         return self.vae.decode(latents).flatten(0, 1)
 
-    def _sampling(self, seed: int) -> tuple[Any, Any, Tensor]:
+    def _sampling(self, seed: int, steps: int = STEPS, denoise: float = 1.0) -> tuple[Any, Any, Tensor]:
         noise = self._node("RandomNoise").execute(seed).args[0]
         sampler = self._node("KSamplerSelect").execute("euler").args[0]
-        return noise, sampler, self._node("BasicScheduler").execute(self.model, "simple", STEPS, 1.0).args[0]
+        return noise, sampler, self._node("BasicScheduler").execute(self.model, "simple", steps, denoise).args[0]
 
     def _run(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, ...]:
         return self.nodes[name].execute(*arguments, **options).args

@@ -37,6 +37,12 @@ ROWS = [
     "MPD parallel",
     "GI without fine-tune",
     "GI",
+    "cross-fade prior through the VAE",
+    *[
+        f"{name}, {steps} steps"
+        for steps in (5, 10, 20, 50)
+        for name in ("SDEdit 0.5", "SDEdit 0.7", "SDEdit 0.85", "bridge, unaligned")
+    ],
 ]
 
 
