@@ -8,6 +8,10 @@ Stages, in order (all of them if none is named):
   picture_latents  training clips through it
   picture_model    the SVD-format UNet
   backward_motion  what its temporal attention must change to move a video backwards
+  bridge_latents   what bridges begin with: cross-fades of the clips' ends through the VAE
+  bridge_aligned, bridge_unaligned, bridge_diffusion
+                   bridges from the transformer, with and without SNR alignment, and their diffusion counterpart
+  neural_prior     a guess of the clip by one call
   collect          puts the files that are there into demo/models, in half precision
 Each stage keeps its run (state, log, the host's files) under training_runs/. `accelerate` decides the devices.
 """
@@ -18,13 +22,16 @@ import argparse
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 
 from ..demo.base_folder import ROOT, WORLD_MODELS
+from .bridge import WAYS, BridgeModel, prior_latents
 from .loop import Settings, Task, train
+from .neural_prior import NeuralPrior
 from .picture_model import PictureModel, write_latents
 from .picture_vae import PictureVAE
 from .shipped import collect
@@ -44,6 +51,7 @@ class Plan:
     picture_vae: tuple[int, float] = (1_400, 2e-3)
     picture_model: tuple[int, float] = (3_000, 3e-3)
     backward_motion: tuple[int, float] = (600, 1e-3)
+    adapters: tuple[int, float] = (600, 1e-3)
     video_shards: int = 115
     shard_clips: int = SHARD
     picture_clips: int = 2_500
@@ -133,6 +141,21 @@ class Run:
         task = DemoMotion(vae, unet, 8 // self._plan.batch_divisor, self._plan.judges)
         self._train(task, self._plan.backward_motion, muon=False)
 
+    def bridge_latents(self) -> None:
+        vae, latents = self._written(VideoVAE), self._runs / "video_latents"
+        self._alone(lambda: prior_latents(vae, latents, self._runs / "bridge_latents"))
+
+    def bridge(self, way: str) -> None:
+        self._adapter(partial(BridgeModel, way))
+
+    def neural_prior(self) -> None:
+        self._adapter(NeuralPrior)
+
+    def _adapter(self, task: Callable[..., Task]) -> None:
+        vae, base = self._written(VideoVAE), self._written(VideoModel)
+        made = task(vae, base, self._runs / "bridge_latents", 24 // self._plan.batch_divisor, self._plan.judges)
+        self._train(made, self._plan.adapters, muon=False)
+
     def collect(self) -> None:
         self._alone(lambda: collect(self._runs, self._options.models))
 
@@ -156,7 +179,7 @@ class Run:
         )
         train(task, self._runs / task.name, settings, options.start_from)
 
-    def _written(self, task: type[VideoVAE] | type[PictureVAE] | type[PictureModel]) -> Path:
+    def _written(self, task: type[VideoVAE | VideoModel | PictureVAE | PictureModel]) -> Path:
         """The file of a stage that has run."""
         path = self._runs / task.name / "models" / task.file
         if not path.exists():
@@ -172,5 +195,8 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "picture_latents": Run.picture_latents,
     "picture_model": Run.picture_model,
     "backward_motion": Run.backward_motion,
+    "bridge_latents": Run.bridge_latents,
+    **{f"bridge_{way}": partial(Run.bridge, way=way) for way in WAYS},
+    "neural_prior": Run.neural_prior,
     "collect": Run.collect,
 }

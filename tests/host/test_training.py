@@ -13,6 +13,7 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("video_vae", "video_model", "picture_vae", "picture_model")
+ADAPTERS = ("bridge_aligned", "bridge_unaligned", "bridge_diffusion", "neural_prior")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,31 @@ def test_the_files_are_the_shipped_ones_in_kind(trained):
                 found[path.relative_to(folder)] = (file.metadata(), keys)
         return found
 
-    assert shapes(trained / "models") == shapes(WORLD_MODELS)
+    made = shapes(trained / "models")
+    adapters = {path for path in made if path.parent.name == "loras"}  # not shipped
+    assert {path.stem for path in adapters} == {f"demo_world_{stage}" for stage in ADAPTERS}
+    assert {path: value for path, value in made.items() if path not in adapters} == shapes(WORLD_MODELS)
+
+
+@pytest.mark.parametrize("stage", ADAPTERS)
+def test_an_adapter_takes_its_50_steps_and_its_held_out_loss_falls(trained, stage):
+    before, after = logged(trained, stage)
+    numbers = ("error",) if stage == "neural_prior" else ("loss_0.1", "loss_0.5", "loss_0.9")
+    assert sum(after[key] for key in numbers) < sum(before[key] for key in numbers)
+
+
+def test_an_adapter_is_a_lora_that_the_host_loads(trained, host):
+    """On the transformer of the same run; every layer of it is found."""
+    import comfy.lora
+    import comfy.sd
+    import comfy.utils
+
+    folder = trained / "models"
+    model = comfy.sd.load_diffusion_model(str(folder / "diffusion_models" / "demo_world_wan_flf2v.safetensors"))
+    state = comfy.utils.load_torch_file(str(folder / "loras" / "demo_world_bridge_aligned.safetensors"))
+    names = comfy.lora.model_lora_keys_unet(model.model, {})
+    patches = comfy.lora.load_lora(state, names, log_missing=True)
+    assert len(patches) == len(state) // 2 == 6 * 6
 
 
 def test_latents_of_another_vae_are_refused_and_made_anew(trained, tmp_path):
