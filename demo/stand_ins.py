@@ -24,6 +24,7 @@ def writers() -> dict[str, Callable[[Path], Path]]:
         "vae/wan_2.1_vae.safetensors": tiny_models.write_wan_vae,
         "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": tiny_models.write_clip_text,
         "clip_vision/clip_vision_h.safetensors": tiny_models.write_clip_vision,
+        "frame_interpolation/rife_v4.26.safetensors": tiny_models.write_rife,
         "lpips/alexnet-owt-7be5be79.pth": tiny_models.write_alexnet,
         "checkpoints/svd_xt.safetensors": tiny_models.write_svd,
         "backward_motion/svd_backward_motion.safetensors": tiny_models.write_backward_motion,

@@ -182,6 +182,30 @@ def write_backward_motion(path: Path, seed: int = SEED) -> Path:
     return _write(path, state)
 
 
+def write_rife(path: Path, channels: int = 8, seed: int = SEED) -> Path:
+    """A RIFE 4.26 for Load Frame Interpolation Model, small: five blocks. The oldest host has no such node."""
+    features, hidden = 4, 8  # of a picture, and what one block hands to the next
+    shapes = {f"encode.cnn{layer}.weight": (16, 3 if layer == 0 else 16, 3, 3) for layer in range(3)}
+    shapes["encode.cnn3.weight"] = (16, features, 4, 4)
+    for number in range(5):
+        # two pictures, their features, the time; from the second block on also the mask, what was handed on, the flow
+        given = 7 + 2 * features + (1 + hidden + 4 if number else 0)
+        block = f"blocks.{number}"
+        shapes[f"{block}.conv0.0.0.weight"] = (channels // 2, given, 3, 3)
+        shapes[f"{block}.conv0.1.0.weight"] = (channels, channels // 2, 3, 3)
+        for layer in range(8):
+            shapes[f"{block}.convblock.{layer}.conv.weight"] = (channels, channels, 3, 3)
+        shapes[f"{block}.lastconv.0.weight"] = (channels, 4 * (4 + 1 + hidden), 4, 4)
+    generator, state = torch.Generator().manual_seed(seed), {}
+    for key, shape in sorted(shapes.items()):
+        upwards = "cnn3" in key or "lastconv" in key  # a transposed convolution has its outputs second
+        state[key] = torch.randn(shape, generator=generator) / (9 * shape[0 if upwards else 1]) ** 0.5
+        state[key.removesuffix("weight") + "bias"] = torch.zeros(shape[1 if upwards else 0])
+        if ".convblock." in key:
+            state[key.replace("conv.weight", "beta")] = torch.ones(1, channels, 1, 1)
+    return _write(path, state)
+
+
 def write_alexnet(path: Path, seed: int = SEED) -> Path:
     """The convolutions of torchvision's AlexNet, random, as a .pth. Its distance still grows with change."""
     import torchvision

@@ -53,6 +53,8 @@ def small(object_info):
             size["SplitSigmas.step"] = 2
         if "svd" in name:
             size["InbetweenKeyframes.length"] = 9
+        if name.startswith("bridge"):
+            size |= {"ImageScaleToTotalPixels.megapixels": 0.01, "RIFE, first pass.multiplier": 2}
         if name.startswith("gi"):
             size["InbetweenRecurrentSampler.repeats"] = 1
         if name.startswith("trf"):

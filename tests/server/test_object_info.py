@@ -18,6 +18,7 @@ def test_the_workflows_are_offered_as_templates(server):
         "afb_kab_retro_wan2.1",
         "afb_wan2.1_i2v",
         "afb_wan2.2_14b_i2v",
+        "bridge_sdedit_wan2.1",
         "gi_svd_xt",
         "kab_retro_wan2.1_flf2v",
         "keyframes_wan2.1_flf2v",
