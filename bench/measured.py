@@ -38,12 +38,7 @@ def tensor_peak(work: Callable[[], Tensor]) -> int:
     On a CPU from the allocator's own record: a process keeps memory that was freed.
     """
     if torch.cuda.is_available():
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        return measured(work, torch.device("cuda"))[2]
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
         work()
     with tempfile.TemporaryDirectory() as folder:

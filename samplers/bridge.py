@@ -31,6 +31,7 @@ from .bridge_schedule import BridgeSchedule, Time, as_float64, per_sample
 Denoise = Callable[[Tensor, float], Tensor]  # (z, t) -> z0_hat
 Noise = Callable[[float, float], Tensor]  # (t, s) -> unit noise like z
 Pin = Callable[[Tensor], Tensor]
+PLACES = "inbetween_keyframes"  # in a prior as a host latent: the latent frames that carry keyframes
 Callback = Callable[[dict[str, Any]], None]
 
 
@@ -298,6 +299,17 @@ def keyframe_pin(keyframes: Mapping[int, Tensor], dim: int) -> Pin:
         return result
 
     return pinned
+
+
+def frame_axis(latent: Tensor) -> int:
+    """The axis of a host latent's frames: 2 of a video's [B, C, T, h, w], 0 of pictures' [N, C, h, w]."""
+    return 2 if latent.ndim == 5 else 0
+
+
+def prior_pin(prior: Tensor, places: Sequence[int]) -> Pin:
+    """What puts the prior's own latent frames at these places into an estimate; see `keyframe_pin`."""
+    dim = frame_axis(prior)
+    return keyframe_pin({place: prior.narrow(dim, place, 1) for place in places}, dim)
 
 
 def check_prior(prior: Tensor, shape: Sequence[int]) -> None:

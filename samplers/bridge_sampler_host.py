@@ -14,14 +14,13 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from .bridge import SOLVERS, Pin, bridge_solver, check_prior, keyframe_pin
+from .bridge import PLACES, SOLVERS, Pin, bridge_solver, check_prior, frame_axis, prior_pin
 from .bridge_schedule import BridgeSchedule, bridge_times
 from .recurrence import check_schedule
 from .sdedit import Level, levels_of, noised, sample_sdedit
 from .snr_alignment import LARGEST_TAU, AlignedInput, edm_input, flow_input, mixture_to_z0, mode_centring
 
 MODES = ("saf", "partial", "unaligned", "sdedit")
-PLACES = "inbetween_keyframes"  # in a prior: the latent frames that carry keyframes
 KEY = "inbetween.bridge"
 NODE = "Bridge Sampler"
 MASK_CHANNELS, IMAGE_CHANNELS = 4, 16  # what Wan's condition holds
@@ -158,13 +157,13 @@ class BridgeSampler(comfy.samplers.Sampler):
         """What puts the keyframes into every clean estimate."""
         if not self._settings.pin_keyframes:
             return None
-        places, dim = self._prior[PLACES], 2 if prior.ndim == 5 else 0
-        if max(places) >= prior.shape[dim]:
+        places, frames = self._prior[PLACES], prior.shape[frame_axis(prior)]
+        if max(places) >= frames:
             raise ValueError(
-                f"{NODE}: prior has a keyframe at latent frame {max(places)}, but only {prior.shape[dim]} latent "
+                f"{NODE}: prior has a keyframe at latent frame {max(places)}, but only {frames} latent "
                 f"frames: it was cut after it was made. Make it anew, or switch pin_keyframes off."
             )
-        return keyframe_pin({place: prior.narrow(dim, place, 1) for place in places}, dim)
+        return prior_pin(prior, places)
 
 
 def is_flow(sampling: Any) -> bool:

@@ -9,7 +9,6 @@ which Bridge Sampler pins. See training/neural_prior.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import comfy.model_management
@@ -18,7 +17,8 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-PLACES = "inbetween_keyframes"  # in a prior: the latent frames that carry keyframes
+from .bridge import PLACES, prior_pin
+
 LEVEL = 1.0  # inside every model's range: flow 0..1, SVD up to 700
 
 
@@ -49,15 +49,8 @@ def neural_prior(model: Any, positive: list, latent: dict[str, Any]) -> dict[str
     made = made.to(comfy.model_management.intermediate_device())
     if not torch.isfinite(made).all():
         raise ValueError("model gave values that are no numbers: is it trained as a prior, in a precision it can take?")
-    return {**latent, "samples": _with_keyframes(made, samples, latent.get(PLACES, ()))}
-
-
-def _with_keyframes(made: Tensor, samples: Tensor, places: Sequence[int]) -> Tensor:
-    dim = 2 if made.ndim == 5 else 0
-    given, result = samples.movedim(dim, 0), made.movedim(dim, 0).clone()
-    for place in places:
-        result[place] = given[place]
-    return result.movedim(0, dim)
+    places = latent.get(PLACES)
+    return {**latent, "samples": prior_pin(samples, places)(made) if places else made}
 
 
 class _OneCall(comfy.samplers.Sampler):

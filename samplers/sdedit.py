@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .bridge import SOLVERS as BRIDGE_SOLVERS
 from .bridge import estimated
 
-SOLVERS = ("sde", "ode", "ode_2", "euler_maruyama")
+SOLVERS = tuple(BRIDGE_SOLVERS)
 
 
 class Level(NamedTuple):
@@ -59,9 +60,8 @@ def sdedit_step(x: Tensor, denoised: Tensor, noise: Tensor | None, now: Level, t
     if noise is None:
         keep = then.sigma / now.sigma
         return keep * x + (then.alpha - now.alpha * keep) * denoised
-    keep = then.sigma**2 * now.alpha / (then.alpha * now.sigma**2)
     stays = (then.sigma * now.alpha / (then.alpha * now.sigma)) ** 2
-    return keep * x + (then.alpha - keep * now.alpha) * denoised + then.sigma * (1 - stays) ** 0.5 * noise
+    return _posterior_mean(x, denoised, now, then) + then.sigma * (1 - stays) ** 0.5 * noise
 
 
 @torch.no_grad()
@@ -111,6 +111,10 @@ def sample_sdedit(
 
 
 def _euler_maruyama_step(x: Tensor, denoised: Tensor, noise: Tensor, now: Level, then: Level) -> Tensor:
-    keep = then.sigma**2 * now.alpha / (then.alpha * now.sigma**2)
     spread = then.alpha * ((now.sigma / now.alpha) ** 2 - (then.sigma / then.alpha) ** 2) ** 0.5
-    return keep * x + (then.alpha - keep * now.alpha) * denoised + spread * noise
+    return _posterior_mean(x, denoised, now, then) + spread * noise
+
+
+def _posterior_mean(x: Tensor, denoised: Tensor, now: Level, then: Level) -> Tensor:
+    keep = then.sigma**2 * now.alpha / (then.alpha * now.sigma**2)
+    return keep * x + (then.alpha - keep * now.alpha) * denoised

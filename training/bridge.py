@@ -26,17 +26,18 @@ from random import Random
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..demo import world
 from ..demo.world_nodes.encoders import word_tokens
 from ..frames.bridge_prior import prior_between
+from ..samplers.bridge import bridge_sample
 from ..samplers.bridge_schedule import START, BridgeSchedule, per_sample
 from ..samplers.snr_alignment import flow_input
 from .adapter import adapted, read_adapter, write_adapter
 from .loop import Batch, load_host_file, rate_over
-from .video_latents import encoded, load_vae
+from .video_latents import LatentStore, encoded, fingerprint, load_vae, made_with
 from .video_model import (
     DIM,
     LAYERS,
@@ -50,7 +51,6 @@ from .video_model import (
 from .world_batches import keyframes_on_grey
 
 WAYS = ("aligned", "unaligned", "diffusion")
-LATENT_FRAMES = (world.LENGTH - 1) // 4 + 1
 
 
 class BridgeModel:
@@ -60,7 +60,7 @@ class BridgeModel:
         """vae, base: files of the trained VAE and transformer. priors: folder of `prior_latents`."""
         self.name = f"bridge_{way}"
         self.file = f"loras/demo_world_{self.name}.safetensors"
-        self._way, self._vae, self._base, self._priors = way, vae, base, PriorStore(priors)
+        self._way, self._vae, self._base, self._priors = way, vae, base, LatentStore(priors, vae)
         self._batch_size, self._judges = batch_size, judges
 
     def module(self) -> nn.Module:
@@ -74,6 +74,8 @@ class BridgeModel:
     def batch(self, index: int, step: int, steps: int) -> Batch:
         random = Random(f"bridge {index}")
         drawn = self._priors.drawn(random, self._batch_size)
+        known, ends = drawn.pop("known"), drawn.pop("ends")
+        drawn = {**{key: value.float() for key, value in drawn.items()}, "known": known, "pictures": ends.float() / 255}
         captions = torch.tensor([random.random() >= NO_CAPTION for _ in range(self._batch_size)])
         drawn["words"] = drawn["words"] * captions[:, None, None]
         if step % TOKEN_STEPS:
@@ -128,8 +130,8 @@ class BridgeMatching(nn.Module):
             by = level[:, None, None, None, None]
             return (1 - by) * target + by * noise, level, target
         bridge, t = self._schedule, START * time
-        a, b, c = (per_sample(value, target) for value in (bridge.a(t), bridge.b(t), bridge.c(t)))
-        z = a * target + b * prior + c * noise
+        a, b = per_sample(bridge.a(t), target), per_sample(bridge.b(t), target)
+        z = bridge_sample(target, prior, noise, t, bridge)
         aligned = self._way == "aligned"
         given = flow_input(z, prior, t, bridge, 1.0, 1.0 if aligned else 0.0)
         return given.x, given.level.to(target), target if aligned else a * target + b * prior
@@ -141,17 +143,16 @@ def prior_clip(ends: Tensor) -> Tensor:
 
 
 def prior_latents(vae: Path, latents: Path, folder: Path) -> None:
-    """Writes beside every shard of video latents what the bridge needs of its clips; about 6 s each on one core.
+    """Writes for every shard of video latents one for bridges, where it is missing or was made by another VAE.
 
-    In a file: prior and shown [C, 16, T, h, w], the cross-fade and the keyframes on grey; the rest is the shard's.
+    In it: prior and shown [C, 16, T, h, w], the cross-fade and the keyframes on grey; known, both ends; the rest is the
+    shard's. About 6 s each on one core.
     """
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
-    network = load_vae(vae).to("cuda" if torch.cuda.is_available() else "cpu")
+    made_by, network = fingerprint(vae), load_vae(vae).to("cuda" if torch.cuda.is_available() else "cpu")
     for path in sorted(latents.glob("*.safetensors")):
         target = folder / path.name
-        if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
+        if target.exists() and made_with(target) == made_by:
             continue
         shard = load_file(path)
         ends = shard["ends"].float() / 255
@@ -163,30 +164,11 @@ def prior_latents(vae: Path, latents: Path, folder: Path) -> None:
             "target": shard["target"],
             "ends": shard["ends"],
             "words": shard["words"],
+            "known": ends_known(len(ends)),
         }
         partial = target.with_suffix(".partial")
-        save_file(made, partial)
+        save_file(made, partial, {"made_by": made_by})
         partial.rename(target)
-
-
-class PriorStore:
-    """The files of `prior_latents` in memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._clips: dict[str, Tensor] = {}
-
-    def drawn(self, random: Random, count: int) -> dict[str, Tensor]:
-        """Clips drawn at random, as `BridgeMatching` takes them but for noise and time."""
-        if not self._clips:
-            paths = sorted(self._folder.glob("*.safetensors"))
-            if not paths:
-                raise RuntimeError(f"{self._folder} is empty: run the stage bridge_latents first")
-            files = [load_file(path) for path in paths]
-            self._clips = {key: torch.cat([one[key] for one in files]) for key in files[0]}
-        rows = [random.randrange(len(self._clips["target"])) for _ in range(count)]
-        found = {key: value[rows].float() for key, value in self._clips.items()}
-        return {**found, "pictures": found.pop("ends") / 255, "known": ends_known(count)}
 
 
 def ends_known(count: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .bridge import BridgeModel
+from .bridge import BridgeModel, judged_clips
 from .video_model import condition_channels, predicted
 
 
@@ -30,8 +30,6 @@ class NeuralPrior(BridgeModel):
     @torch.no_grad()
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """Mean square error of the guess on validation clips, beside the cross-fade's own."""
-        from .bridge import judged_clips
-
         batch = {key: value.to(device) for key, value in judged_clips(self._vae, self._judges).items()}
         return {
             "error": float(module(batch)[0]),
