@@ -111,7 +111,7 @@ class BridgeSampler(comfy.samplers.Sampler):
         times, centring = bridge_times(len(sigmas) - 1), settings.shown_centring
         aligned = _aligned_input(base.model_sampling, flow, settings.schedule, centring)
         if settings.mode != "sdedit":
-            sigmas = _levels(aligned, times).to(sigmas)
+            sigmas = _levels(aligned, times, settings.schedule).to(sigmas)
             options = _with_options(options, sample_sigmas=sigmas)
         seed = extra_args.get("seed")
         seeded = comfy.k_diffusion.sampling.default_noise_sampler(noise, seed=seed)
@@ -213,10 +213,23 @@ def _aligned_input(
     return lambda z, prior, t: align(z, prior, t, schedule, largest, centring)
 
 
-def _levels(aligned: Callable[[Tensor, Tensor, float], AlignedInput], times: Sequence[float]) -> Tensor:
-    """The noise levels [S+1] at which the model is asked; what reads the host's schedule finds its step by them."""
+def _levels(
+    aligned: Callable[[Tensor, Tensor, float], AlignedInput], times: Sequence[float], schedule: BridgeSchedule
+) -> Tensor:
+    """The noise levels [S+1] at which the model is asked; what reads the host's schedule finds its step by them.
+
+    The log tells where the model knows no level as high as the bridge's.
+    """
     point = torch.zeros(1)
-    return torch.tensor([float(aligned(point, point, t).level) for t in times[:-1]] + [0.0])
+    given = [aligned(point, point, t) for t in times[:-1]]
+    over = sum(one.clamped for one in given)
+    if over:
+        logging.warning(
+            f"{NODE}: with schedule {schedule.name}, beta_0 {schedule.beta_0:g} and beta_1 {schedule.beta_1:g}, {over} "
+            f"of {len(given)} steps are noisier than this model knows; there it is told its highest noise level, "
+            f"{float(given[0].level):.4g}. Take schedule gmax, or lower beta_1."
+        )
+    return torch.tensor([float(one.level) for one in given] + [0.0])
 
 
 def _with_prior_as_condition(options: Mapping[str, Any], prior: Tensor) -> dict[str, Any]:

@@ -37,12 +37,22 @@ ROWS = [
     "MPD parallel",
     "GI without fine-tune",
     "GI",
-    "cross-fade prior through the VAE",
     *[
         f"{name}, {steps} steps"
         for steps in (5, 10, 20, 50)
-        for name in ("SDEdit 0.5", "SDEdit 0.7", "SDEdit 0.85", "bridge, unaligned")
+        for name in (
+            "SDEdit 0.5",
+            "SDEdit 0.7",
+            "SDEdit 0.85",
+            "bridge, unaligned",
+            "bridge's counterpart, diffusion trained",
+            "bridge trained with SAF",
+            "bridge trained without SAF",
+            "bridge trained with SAF, neural prior",
+        )
     ],
+    "neural prior alone",
+    "cross-fade prior through the VAE",
 ]
 
 

@@ -1,4 +1,8 @@
-"""Bridges on the world's own weights: SDEdit at three strengths, and the unaligned bridge; each at 5 to 50 steps."""
+"""Bridges: SDEdit at three strengths, the unaligned bridge, and adapters trained as bridges beside their counterpart.
+
+Every row but the last two is made in 5 to 50 steps; the trained ones are alike in clips, steps and size, see
+training/bridge.py.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..demo_bridge import ALIGNED, DIFFUSION, UNALIGNED
 from ..demo_world import DemoWorld, Pair
 from . import method
 
@@ -22,12 +27,33 @@ def _row(name: str, steps: int, **options: Any) -> None:
     method(f"{name}, {steps} steps")(make)
 
 
-@method("cross-fade prior through the VAE")
-def cross_fade_prior(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
-    return world.decoded(world.bridge.prior(pair)["samples"])
+def _trained_row(name: str, steps: int, adapter: str, mode: str, neural: bool = False) -> None:
+    _row(name, steps, adapter=adapter, neural=neural, mode=mode, prior_as_condition=True)
+
+
+def _counterpart(steps: int) -> None:
+    """Registers the adapter trained on as a diffusion model, sampled from noise."""
+
+    @method(f"bridge's counterpart, diffusion trained, {steps} steps")
+    def make(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+        return world.bridge.plain(pair, seed, steps, DIFFUSION)
 
 
 for count in STEPS:
     for share in DENOISE:
         _row(f"SDEdit {share:g}", count, denoise=share, mode="sdedit", solver="ode")
     _row("bridge, unaligned", count, mode="unaligned")
+    _counterpart(count)
+    _trained_row("bridge trained with SAF", count, ALIGNED, "saf")
+    _trained_row("bridge trained without SAF", count, UNALIGNED, "unaligned")
+    _trained_row("bridge trained with SAF, neural prior", count, ALIGNED, "saf", neural=True)
+
+
+@method("neural prior alone")
+def neural_prior(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return world.decoded(world.bridge.prior(pair, neural=True)["samples"])
+
+
+@method("cross-fade prior through the VAE")
+def cross_fade_prior(world: DemoWorld, pair: Pair, seed: int) -> Tensor:
+    return world.decoded(world.bridge.prior(pair)["samples"])

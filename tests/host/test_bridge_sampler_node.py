@@ -137,6 +137,19 @@ def test_the_log_says_where_next_to_nothing_is_left_of_the_prior(bridge_parts, b
     assert told == []
 
 
+def test_the_log_says_where_the_bridge_is_noisier_than_the_model_knows(
+    bridge_parts, bridge_sampler, bridged, monkeypatch
+):
+    told, of, sigmas = [], bridge_parts("t2v"), (1.0, 0.5, 0.0)
+    monkeypatch.setattr(logging, "warning", told.append)
+    bridged(of, bridge_sampler(of.prior, "saf"), sigmas=sigmas)
+    assert told == []
+    bridged(of, bridge_sampler(of.prior, "saf", schedule="vp", beta_0=0.1, beta_1=20.0), sigmas=sigmas)
+    (line,) = told
+    assert "vp, beta_0 0.1 and beta_1 20, 1 of 2 steps are noisier than this model knows" in line
+    assert "its highest noise level, 0.999" in line
+
+
 # saf without trained weights
 
 
