@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from . import small_llama, small_seedvr2
 from .small_svd import CHANNELS, HEAD_SIZE
 from .world_nodes.svd_host import unet_arguments
 
@@ -70,15 +71,21 @@ def write_wan(
     return _write(path, filled(model, seed), {"config": json.dumps(config)})
 
 
-def write_hunyuan(path: Path, text_dim: int = 16, seed: int = SEED) -> Path:
-    """A HunyuanVideo T2V transformer for UNETLoader: one head of 128, one double and one single block (6 MB)."""
+def write_hunyuan(path: Path, text_dim: int = 16, seed: int = SEED, kind: str = "t2v") -> Path:
+    """A HunyuanVideo transformer for UNETLoader: one head of 128, one double and one single block (6 MB; 1.5: 12 MB).
+
+    Args:
+        kind: t2v (16 channels, also I2V v2), i2v (33 channels, I2V v1), skyreels (32), i2v_15 (HunyuanVideo 1.5: 65
+            channels and image tokens), sr_15 (its super-resolution: 98).
+    """
     import comfy.ops
     from comfy.ldm.hunyuan_video.model import HunyuanVideo
 
+    newer = kind.endswith("_15")
     model = HunyuanVideo(
-        in_channels=16,
-        out_channels=16,
-        patch_size=[1, 2, 2],
+        in_channels={"t2v": 16, "i2v": 33, "skyreels": 32, "i2v_15": 65, "sr_15": 98}[kind],
+        out_channels=32 if newer else 16,
+        patch_size=[1, 1, 1] if newer else [1, 2, 2],
         hidden_size=128,
         num_heads=1,
         depth=1,
@@ -87,14 +94,14 @@ def write_hunyuan(path: Path, text_dim: int = 16, seed: int = SEED) -> Path:
         axes_dim=[16, 56, 56],
         theta=256,
         context_in_dim=text_dim,
-        vec_in_dim=768,
+        vec_in_dim=None if newer else 768,
         qkv_bias=True,
-        guidance_embed=False,
+        guidance_embed=kind == "i2v",
         byt5=False,
         meanflow=False,
-        use_cond_type_embedding=False,
-        vision_in_dim=None,
-        meanflow_sum=False,
+        use_cond_type_embedding=newer,
+        vision_in_dim=1152 if newer else None,
+        meanflow_sum=newer,
         operations=comfy.ops.disable_weight_init,
     )
     return _write(path, filled(model, seed))
@@ -116,6 +123,25 @@ def write_wan_vae(path: Path, dim: int = 4, seed: int = SEED) -> Path:
     return _write(path, filled(model, seed))
 
 
+def write_hunyuan_vae(path: Path, seed: int = SEED) -> Path:
+    """TAEHV for VAELoader, which stands for HunyuanVideo's VAE of 246 M: 16 channels, 8x in space, 4x in time (22 MB).
+
+    In half precision the host takes it for HunyuanVideo's, in single precision for Wan's.
+    """
+    from comfy.taesd.taehv import TAEHV
+
+    return _write(path, {key: value.half() for key, value in filled(TAEHV(latent_channels=16), seed).items()})
+
+
+def write_llama(path: Path, seed: int = SEED) -> Path:
+    """HunyuanVideo's Llama for DualCLIPLoader, where small_llama is at work: 4096 wide, as its reader asks (27 MB)."""
+    import comfy.ops
+    from comfy.text_encoders.llama import Llama2
+
+    model = Llama2(small_llama.CONFIG, torch.float32, "cpu", comfy.ops.disable_weight_init)
+    return _write(path, {key: value.half() for key, value in filled(model, seed).items()})
+
+
 def write_clip_text(path: Path, seed: int = SEED) -> Path:
     """A CLIP-L text encoder for CLIPLoader, random: the smallest that loader can build (123 M, 246 MB in fp16)."""
     import comfy.sd1_clip
@@ -134,6 +160,23 @@ def write_clip_vision(path: Path, seed: int = SEED) -> Path:
     for key, shape in shapes.items():
         if ".embeddings." in key:
             values[key] = 0.02 * torch.randn(shape, generator=generator)
+        elif key.endswith("pre_layrnorm.weight"):
+            values[key] = torch.ones(shape)
+    return _write_sparse(path, shapes, values)
+
+
+def write_llava_vision(path: Path, seed: int = SEED) -> Path:
+    """What HunyuanVideo's Llama sees with, for CLIPVisionLoader: a CLIP vision L and a projector (326 M, 650 MB).
+
+    The layers are zero and pass the embeddings on; of the projector 64 rows are random. Sparse: 3 MB on the disk.
+    """
+    shapes = _clip_vision_shapes("clip_vision_config_vitl_336_llava.json")
+    generator, values = torch.Generator().manual_seed(seed), {}
+    for key, shape in shapes.items():
+        if ".embeddings." in key:
+            values[key] = 0.02 * torch.randn(shape, generator=generator)
+        elif key.startswith("multi_modal_projector.") and key.endswith(".weight"):
+            values[key] = torch.randn((64, shape[1]), generator=generator) / shape[1] ** 0.5
         elif key.endswith("pre_layrnorm.weight"):
             values[key] = torch.ones(shape)
     return _write_sparse(path, shapes, values)
@@ -206,6 +249,25 @@ def write_rife(path: Path, channels: int = 8, seed: int = SEED) -> Path:
     return _write(path, state)
 
 
+def write_seedvr2(path: Path, seed: int = SEED) -> Path:
+    """A SeedVR2 3B for UNETLoader, where small_seedvr2 is registered: all 32 blocks, 32 wide (1.4 M parameters)."""
+    import comfy.ops
+    from comfy.ldm.seedvr.model import NaDiT
+
+    layout = {"norm_eps": 1e-5, "num_layers": 32, "mlp_type": "swiglu", "vid_out_norm": True}
+    model = NaDiT(**layout, **small_seedvr2.SMALL, operations=comfy.ops.disable_weight_init)
+    kept = {key: value for key, value in model.state_dict().items() if key.endswith(".freqs")}  # positions, not learned
+    return _write(path, filled(model, seed) | kept)
+
+
+def write_seedvr2_vae(path: Path, seed: int = SEED) -> Path:
+    """SeedVR2's VAE for VAELoader, where small_seedvr2 is registered: 16 latent channels, 8x in space, 4x in time."""
+    small_seedvr2.register_small_seedvr2()
+    from comfy.ldm.seedvr.vae import VideoAutoencoderKLWrapper
+
+    return _write(path, filled(VideoAutoencoderKLWrapper(), seed))
+
+
 def write_alexnet(path: Path, seed: int = SEED) -> Path:
     """The convolutions of torchvision's AlexNet, random, as a .pth. Its distance still grows with change."""
     import torchvision
@@ -230,20 +292,23 @@ def _svd_arguments() -> dict[str, Any]:
     return {**unet_arguments(), **small, "context_dim": 1024}
 
 
-def _clip_vision_shapes() -> dict[str, torch.Size]:
-    """The tensors of CLIP vision H by the host's names."""
+def _clip_vision_shapes(name: str = "clip_vision_config_h.json") -> dict[str, torch.Size]:
+    """The tensors of a CLIP vision, by the host's names, for a configuration that lies in the host."""
     import comfy.clip_model
     import comfy.clip_vision
     import comfy.ops
 
-    config = json.loads((Path(comfy.clip_vision.__file__).parent / "clip_vision_config_h.json").read_text())
+    config = json.loads((Path(comfy.clip_vision.__file__).parent / name).read_text())
     with torch.device("meta"):
         model = comfy.clip_model.CLIPVisionModelProjection(config, torch.float16, "meta", comfy.ops.manual_cast)
     return {key: value.shape for key, value in sorted(model.state_dict().items())}
 
 
 def _write_sparse(path: Path, shapes: dict[str, torch.Size], values: dict[str, torch.Tensor]) -> Path:
-    """A .safetensors in half precision in which what has no value is zero and takes no room on the disk."""
+    """A .safetensors in half precision in which what has no value is zero and takes no room on the disk.
+
+    A value may be the first rows of its tensor; the others are zero.
+    """
     offset, header = 0, {}
     for key, shape in shapes.items():
         size = 2 * shape.numel()

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .breakpoint import breakpoints, continuity, fixed_breakpoint, mirrored, open_frames
 from .breakpoint_plot import breakpoint_plot
-from .keyframe_track import Keyframe, KeyframeTrack, colour_frames
+from .finite_frames import finite_frames
+from .keyframe_track import Keyframe, KeyframeTrack
 from .perceptual_distance import PerceptualMetric
 
 SCORE_ON = ("auto", "forward", "reverse", "fixed")
@@ -108,15 +109,7 @@ def _checked_frames(name: str, frames: Tensor, length: int) -> tuple[Tensor, str
             f"{name} has {len(frames)} frames, keyframes has a length of {length}: make both with the same length "
             f"and a batch size of 1."
         )
-    broken = [n for n, frame in enumerate(frames) if not torch.isfinite(frame).all()]
-    if broken:
-        shown = ", ".join(map(str, broken[:5])) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
-        raise ValueError(
-            f"{name} has pixels that are not numbers (NaN or infinite) in frame {shown} of {length}: the model or VAE "
-            f"overflowed. Run it in a wider number format (fp32 or bf16 VAE), or lower cfg."
-        )
-    colour, change = colour_frames(frames, name)
-    return colour, f"{name}: {change}." if change else ""
+    return finite_frames(name, frames)
 
 
 def _report(quality: Tensor, frames: list[int], length: int, metric: str, measured: str, how: str, margin: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image
 from torch import Tensor
 
-from .chart import FAINT, GRID, INK, SCALE, Pen, blank, finished, frame_ticks
+from .chart import FAINT, GRID, INK, SCALE, Pen, blank, finished, frame_ticks, runs
 
 WIDTH, HEIGHT = 1200, 600
 MOST_THUMBNAILS = 4
@@ -51,7 +51,7 @@ def breakpoint_plot(
 
     pen.text((left, 20), title, 30, INK)
     pen.text((left, 60), f"change around each frame: {measure}", 20, FAINT)
-    for first, last in _runs(sorted(set(range(length)) - set(open_to_anchors))):
+    for first, last in runs(sorted(set(range(length)) - set(open_to_anchors))):
         pen.box((x_of(max(first - 0.5, 0)), upper, x_of(min(last + 0.5, length - 1)), lower), SHADE)
     for tick in range(5):
         value = top * tick / 4.48  # the last tick is the highest value
@@ -102,14 +102,3 @@ def _thumbnails(image: Image.Image, pen: Pen, anchors: Tensor, breaks: Sequence[
         words = f"anchor {index + 1}" if len(breaks) > 1 else "anchor"
         pen.text((left, top), f"{words}: reverse frame {length - 1 - frame}", 20, INK)
         image.paste(picture, (left * SCALE, int((top + 30) * SCALE)))
-
-
-def _runs(frames: Sequence[int]) -> list[tuple[int, int]]:
-    """Consecutive numbers as (first, last) pairs."""
-    found: list[tuple[int, int]] = []
-    for frame in frames:
-        if found and frame == found[-1][1] + 1:
-            found[-1] = (found[-1][0], frame)
-        else:
-            found.append((frame, frame))
-    return found

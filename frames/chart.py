@@ -53,3 +53,14 @@ def frame_ticks(length: int) -> list[int]:
     step = next(step for step in steps if (length - 1) / step <= 10)
     ticks = [n for n in range(0, length, step) if length - 1 - n >= step / 2]
     return [*ticks, length - 1]
+
+
+def runs(frames: Sequence[int]) -> list[tuple[int, int]]:
+    """Consecutive numbers as (first, last) pairs."""
+    found: list[tuple[int, int]] = []
+    for frame in frames:
+        if found and frame == found[-1][1] + 1:
+            found[-1] = (found[-1][0], frame)
+        else:
+            found.append((frame, frame))
+    return found

@@ -3,7 +3,8 @@
 symbol    here        shape         unit
 phi_l     features    [n,C,h,w]     unit length over channels, one tensor per layer l
 w_l       lins        [1,C,1,1]     linear heads v0.1, shipped with the package
-d         adjacent    [F-1]         sum over l of the spatial mean of w_l (phi_l - phi_l')^2
+d         adjacent    [F-1]         sum over l of the spatial mean of w_l (phi_l - phi_l')^2, frames n and n+1
+d         between     [n]           the same of pairs of pictures
 
 Source: Zhang et al. 2018, arXiv:1801.03924v2, Eq. 1; lpips 0.1.4. Differences: a frame passes the network once, not
 once per pair; nothing is downloaded.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -133,7 +134,7 @@ def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Modul
 
 
 class LPIPSMetric:
-    """LPIPS distance of neighbouring frames, computed on the host's device through its model management."""
+    """LPIPS distance of pictures, computed on the host's device through its model management."""
 
     def __init__(self, kind: str, network: torch.nn.Module) -> None:
         self.name = f"LPIPS ({BACKBONES[kind][0]})"
@@ -162,22 +163,41 @@ class LPIPSMetric:
             ValueError: the frames are smaller than the network's first layers.
         Cost: F backbone passes; activations of `chunk` frames. Halves the chunk when memory runs out.
         """
+        return self._in_memory(frames, 1, chunk, lambda chunk: self._adjacent(frames, chunk))
+
+    @torch.no_grad()
+    def between(self, these: Tensor, those: Tensor, chunk: int = 0) -> Tensor:
+        """LPIPS of these[n] and those[n].
+
+        Args:
+            these, those: [n,H,W,3] in 0..1, sides of at least 32 pixels.
+            chunk: pairs at once; 0 takes what fits the free memory, 8 at most.
+        Returns:
+            [n] float32 on the CPU.
+        Raises:
+            ValueError: the pictures are smaller than the network's first layers.
+        Cost: 2 n backbone passes; activations of `chunk` pairs. Halves the chunk when memory runs out.
+        """
+        return self._in_memory(these, 2, chunk, lambda chunk: self._between(these, those, chunk))
+
+    def _in_memory(self, frames: Tensor, passes: int, chunk: int, measure: Callable[[int], Tensor]) -> Tensor:
+        """What `measure` gives, with so many frames (or pairs: 2 passes) at once that the memory holds them."""
         if min(frames.shape[1:3]) < 32:
             raise ValueError(
                 f"frames are {frames.shape[2]}x{frames.shape[1]} pixels, LPIPS needs at least 32x32: "
                 f"make them larger or leave metric open (1-SSIM)."
             )
-        per_frame = self._bytes_per_pixel * frames.shape[1] * frames.shape[2]
-        most = min(len(frames), MOST_FRAMES_AT_ONCE)
+        per_chunk = passes * self._bytes_per_pixel * frames.shape[1] * frames.shape[2]
+        most = min(len(frames), MOST_FRAMES_AT_ONCE // passes)
         # whole or not at all: the host streams parts of its own layers only, and these are torch's
         comfy.model_management.load_models_gpu(
-            [self._patcher], memory_required=per_frame * (chunk or 1), force_full_load=True
+            [self._patcher], memory_required=per_chunk * (chunk or 1), force_full_load=True
         )
         if not chunk:
-            chunk = max(1, min(most, int(comfy.model_management.get_free_memory(self.device) * 0.7 / per_frame)))
+            chunk = max(1, min(most, int(comfy.model_management.get_free_memory(self.device) * 0.7 / per_chunk)))
         while True:
             try:
-                return self._adjacent(frames, chunk)
+                return measure(chunk)
             except comfy.model_management.OOM_EXCEPTION:
                 if chunk == 1:
                     raise
@@ -185,19 +205,29 @@ class LPIPSMetric:
             chunk //= 2
 
     def _adjacent(self, frames: Tensor, chunk: int) -> Tensor:
-        import lpips
-
-        network = self._patcher.model
         done = watch_frames(len(frames))
 
         def features(images: Tensor) -> Sequence[Tensor]:
-            scaled = network.scaling_layer(to_lpips_range(images.to(device=self.device, dtype=torch.float32)))
-            seen = [lpips.normalize_tensor(layer) for layer in network.net(scaled)]
+            seen = self._features(images)
             done(len(images))
             return seen
 
-        def distance(these: Sequence[Tensor], those: Sequence[Tensor]) -> Tensor:
-            layers = zip(network.lins, these, those, strict=True)
-            return sum(head((this - that).square_()).mean(dim=(1, 2, 3)) for head, this, that in layers)
+        return adjacent_distances(frames, features, self._distance, chunk)
 
-        return adjacent_distances(frames, features, distance, chunk)
+    def _between(self, these: Tensor, those: Tensor, chunk: int) -> Tensor:
+        done, found = watch_frames(len(these)), []
+        for left, right in zip(these.split(chunk), those.split(chunk), strict=True):
+            found.append(self._distance(self._features(left), self._features(right)).float().cpu())
+            done(len(left))
+        return torch.cat(found)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        import lpips
+
+        network = self._patcher.model
+        scaled = network.scaling_layer(to_lpips_range(images.to(device=self.device, dtype=torch.float32)))
+        return [lpips.normalize_tensor(layer) for layer in network.net(scaled)]
+
+    def _distance(self, these: Sequence[Tensor], those: Sequence[Tensor]) -> Tensor:
+        layers = zip(self._patcher.model.lins, these, those, strict=True)
+        return sum(head((this - that).square_()).mean(dim=(1, 2, 3)) for head, this, that in layers)

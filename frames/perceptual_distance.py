@@ -1,9 +1,10 @@
-"""How far apart neighbouring frames of a video look. Pure torch.
+"""How far apart neighbouring frames of a video, or two pictures, look. Pure torch.
 
 symbol            here          shape        unit
 I_n               frames        [F,H,W,3]    colour 0..1
 phi(I)            features      per layer    what a network sees of one frame, [n,C,h,w]
 d(I_n, I_n+1)     adjacent      [F-1]        0 = equal; LPIPS about 0..1, 1-SSIM 0..2
+d(I_n, J_n)       between       [n]          the same of pairs of pictures
 
 Differences from the references: each frame passes the network once, F passes for F frames; the lpips package compares
 pairs, 2 (F-1) passes. The numbers are the same.
@@ -22,12 +23,15 @@ Watch = Callable[[int], Callable[[int], None]]
 
 
 class PerceptualMetric(Protocol):
-    """A distance between neighbouring frames, as the INBETWEEN_METRIC socket carries it."""
+    """A distance between pictures, as the INBETWEEN_METRIC socket carries it."""
 
     name: str
 
     def adjacent(self, frames: Tensor) -> Tensor:
         """[F,H,W,3] in 0..1 -> [F-1] distances of frames n and n+1, float32 on the CPU."""
+
+    def between(self, these: Tensor, those: Tensor) -> Tensor:
+        """[n,H,W,3] and [n,H,W,3] in 0..1 -> [n] distances of pictures with the same number, float32 on the CPU."""
 
 
 def to_lpips_range(images: Tensor) -> Tensor:

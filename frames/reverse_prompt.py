@@ -16,11 +16,14 @@ def reverse_instruction(pictures: int, seconds: float, prompt: str = "") -> str:
         prompt: the forward prompt, may be empty.
     """
     if pictures == 1:
-        seen = "You see the picture that a video of"
+        seen = f"You see the picture out of a video of {seconds:.1f} seconds that is known."
     else:
-        seen = f"You see {pictures} pictures in order of time, the first and the last frame among them, of a video of"
+        seen = (
+            f"You see {pictures} pictures out of a video of {seconds:.1f} seconds, in order of time, the first and the "
+            f"last frame among them."
+        )
     lines = [
-        f"{seen} {seconds:.1f} seconds shows.",
+        seen,
         "Write the prompt for a video generator: one paragraph of 60 to 100 words in the present tense.",
         "Describe the subject, the setting and the light, then the motion from the first picture to the last, "
         "in that order of time, as something that happens naturally.",

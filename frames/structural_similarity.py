@@ -1,10 +1,12 @@
-"""1 - SSIM between neighbouring frames, by kornia: the distance that needs no weights.
+"""1 - SSIM between pictures, by kornia: the distance that needs no weights.
 
 symbol    here         shape        unit
-SSIM      --           [F-1]        mean over pixels and channels, window 11, sigma 1.5, colours 0..1
-1-SSIM    adjacent     [F-1]        0 = equal, up to 2
+SSIM      --           [n]          mean over pixels and channels, window 11, sigma 1.5, colours 0..1
+1-SSIM    between      [n]          0 = equal, up to 2
+1-SSIM    adjacent     [F-1]        the same of frames n and n+1
 
-Source: Wang et al. 2004 (SSIM); used in place of LPIPS in Anchor Frame Bridging's Q: ours. Differences: none.
+Source: Wang et al. 2004 (SSIM); used in place of LPIPS in Anchor Frame Bridging's Q: ours. Differences: windows at the
+border see the picture mirrored, as in torchmetrics; Wang's code and scikit-image leave the outer five pixels out.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ import torch
 from torch import Tensor
 
 from .perceptual_distance import Watch
-
-PAIRS_AT_ONCE = 8
 
 
 class SSIMMetric:
@@ -33,15 +33,26 @@ class SSIMMetric:
             frames: [F,H,W,3] in 0..1, F >= 2, sides of at least 6 pixels.
         Returns:
             [F-1] float32 on the CPU.
-        Cost: O(PAIRS_AT_ONCE H W) memory.
+        Cost: memory of a few frames.
+        """
+        return self.between(frames[:-1], frames[1:])
+
+    def between(self, these: Tensor, those: Tensor) -> Tensor:
+        """1 - SSIM of these[n] and those[n].
+
+        Args:
+            these, those: [n,H,W,3] in 0..1, on one device, sides of at least 6 pixels.
+        Returns:
+            [n] float32 on the CPU.
+        Cost: memory of a few frames. One pair at a time: several are no faster, on the CPU slower.
         """
         from kornia.metrics import ssim  # slow to import, and not every graph needs it
 
-        images = frames.movedim(-1, 1).float()  # [F,H,W,3] -> [F,3,H,W]
-        done = self._watch(len(images) - 1) if self._watch else None
+        done = self._watch(len(these)) if self._watch else None
         found = []
-        for these, those in zip(images[:-1].split(PAIRS_AT_ONCE), images[1:].split(PAIRS_AT_ONCE), strict=True):
-            found.append(1 - ssim(these, those, window_size=11).mean(dim=(1, 2, 3)))
+        for pair in zip(these, those, strict=True):
+            left, right = (picture.movedim(-1, 0)[None].float().contiguous() for picture in pair)  # [1,3,H,W]
+            found.append(1 - ssim(left, right, window_size=11).mean())
             if done:
-                done(len(these))
-        return torch.cat(found).cpu()
+                done(1)
+        return torch.stack(found).cpu()

@@ -72,12 +72,13 @@ def nearest_on_grid(value: int, step: int, offset: int = 0) -> tuple[int, ...]:
     return tuple(number for number in (below, below + step) if number >= max(1, offset))
 
 
-def check_wan_grid(width: int, height: int, length: int, multiple: int = 16) -> None:
+def check_wan_grid(width: int, height: int, length: int, multiple: int = 16, family: str = "Wan") -> None:
     """Raises ValueError, with the nearest legal numbers, if Wan cannot make a video of this size and length.
 
     Args:
-        width, height: pixels, multiples of `multiple` (VAE compression times the patch of 2: 16, for Wan 2.2 5B 32).
+        width, height: pixels, multiples of `multiple` (VAE compression times the model's patch: 16, for Wan 2.2 5B 32).
         length: video frames, 4n+1.
+        family: what the message calls the model; HunyuanVideo has Wan's grid.
     """
     problems = []
     for name, value in (("width", width), ("height", height)):
@@ -86,7 +87,7 @@ def check_wan_grid(width: int, height: int, length: int, multiple: int = 16) -> 
             problems.append(f"{name} {value} is not a multiple of {multiple}; the nearest are {nearest}")
     if (length - 1) % 4:
         nearest = " and ".join(map(str, nearest_on_grid(length, 4, 1)))
-        problems.append(f"length {length} is not 4n+1 for Wan; the nearest are {nearest}")
+        problems.append(f"length {length} is not 4n+1 for {family}; the nearest are {nearest}")
     if problems:
         raise ValueError(". ".join(problems) + ". Change it in the Keyframes node.")
 
@@ -137,7 +138,7 @@ def place_keyframes(
 
     Args:
         frames: distinct video frames, in order.
-        whole_latents: True when the model can only hold whole latent frames (Wan 2.2 5B's noise mask).
+        whole_latents: True when the model can only hold whole latent frames (Wan 2.2 5B, HunyuanVideo).
     Raises:
         ValueError: two keyframes land in the same place.
     """
@@ -152,9 +153,10 @@ def place_keyframes(
                     if whole_latents or placement != "snap"
                     else "keep them at least 4 frames apart, or use placement 'exact'"
                 )
+                how = "" if whole_latents else f" with placement '{placement}'"
                 raise ValueError(
                     f"keyframes {other.frame} and {item.frame} both land on latent frame {item.latent} (video frames "
-                    f"{max(0, 4 * item.latent - 3)}-{4 * item.latent}) with placement '{placement}': {remedy}."
+                    f"{max(0, 4 * item.latent - 3)}-{4 * item.latent}){how}: {remedy}."
                 )
     return placed
 

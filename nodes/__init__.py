@@ -13,7 +13,9 @@ from .bidirectional import (
     ViBiDSampler,
 )
 from .bridge import BridgePrior, BridgeSampler, NeuralPrior
-from .conditioning import SVDConditioning, WanConditioning
+from .conditioning import HunyuanConditioning, SVDConditioning, WanConditioning
+from .evaluate import CompareVideos, PickBest
+from .finish import JoinSegments, MatchKeyframes
 from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
 from .prompt import ReversePrompt
 
@@ -22,6 +24,7 @@ NODES: list[type[io.ComfyNode]] = [
     AddKeyframe,
     ReverseKeyframes,
     WanConditioning,
+    HunyuanConditioning,
     ReverseCandidates,
     SelectAnchors,
     LoadLPIPS,
@@ -39,6 +42,10 @@ NODES: list[type[io.ComfyNode]] = [
     BridgePrior,
     NeuralPrior,
     BridgeSampler,
+    MatchKeyframes,
+    JoinSegments,
+    PickBest,
+    CompareVideos,
 ]
 
 

@@ -5,6 +5,7 @@ import os
 from comfy_api.latest import io
 
 from ..frames.anchor_selection import SCORE_ON, select_anchors
+from ..frames.hunyuan_model_host import check_hunyuan_guider
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.lpips_host import backbone_files, backbone_path, load_lpips
 from ..frames.perceptual_distance import PerceptualMetric
@@ -73,6 +74,7 @@ class ReverseCandidates(io.ComfyNode):
         stop_sigma: float = 0.0,
     ) -> io.NodeOutput:
         check_wan_guider(guider)
+        check_hunyuan_guider(guider)
         made = sample_candidates(noise, guider, sampler, sigmas, latent_image, vae, stop_step, stop_sigma)
         return io.NodeOutput(made.frames, made.latent, made.report)
 

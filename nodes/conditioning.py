@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..frames.hunyuan_conditioning_host import hunyuan_conditioning
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.svd_conditioning_host import svd_conditioning
 from ..frames.wan_conditioning_host import wan_conditioning
@@ -76,6 +77,90 @@ class WanConditioning(io.ComfyNode):
         model: io.Model.Type | None = None,
     ) -> io.NodeOutput:
         made = wan_conditioning(positive, negative, vae, keyframes, clip_vision, placement, batch_size, model)
+        return io.NodeOutput(made.positive, made.negative, made.latent, made.report)
+
+
+class HunyuanConditioning(io.ComfyNode):
+    """Conditions HunyuanVideo on every keyframe of a track."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="InbetweenHunyuanConditioning",
+            display_name="Keyframes to HunyuanVideo",
+            category="inbetween/conditioning",
+            description="Conditions HunyuanVideo I2V v1 or 1.5 I2V on all keyframes. With only a first one it is the "
+            "host's own node; later ones use the model's mask in a way it has not learned. Not for I2V v2 'replace' "
+            "and T2V.",
+            search_aliases=[
+                "hunyuan first last frame",
+                "hunyuan i2v",
+                "hunyuanvideo 1.5",
+                "multi keyframe hunyuan",
+                "anchor frame bridging",
+            ],
+            is_experimental=True,
+            inputs=[
+                io.Conditioning.Input(
+                    "positive",
+                    tooltip="The prompt. For I2V v1 from TextEncodeHunyuanVideo_ImageToVideo, which also reads the "
+                    "first picture.",
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    tooltip="The negative prompt. Without cfg (Basic Guider, as I2V v1 is used) it is not read: "
+                    "connect the prompt again.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    tooltip="hunyuan_video_vae_bf16 for I2V v1, hunyuanvideo15_vae_fp16 for HunyuanVideo 1.5. It "
+                    "decides which of the two is conditioned.",
+                ),
+                KeyframesSocket.Input(
+                    "keyframes",
+                    tooltip="The track, with a first keyframe. Each later one is held on the four frames of its "
+                    "latent frame; the report says which.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=4096,
+                    tooltip="Videos at once. Time and memory grow with it.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="sigclip_vision_patch14_384: HunyuanVideo 1.5 was trained with it, I2V v1 does not use it. "
+                    "Reads the first keyframe.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Only checked: a model that would not see the keyframes, such as I2V v2 'replace', is told "
+                    "before sampling. It is not changed.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        positive: io.Conditioning.Type,
+        negative: io.Conditioning.Type,
+        vae: io.Vae.Type,
+        keyframes: KeyframeTrack,
+        batch_size: int = 1,
+        clip_vision: io.ClipVision.Type | None = None,
+        model: io.Model.Type | None = None,
+    ) -> io.NodeOutput:
+        made = hunyuan_conditioning(positive, negative, vae, keyframes, batch_size, clip_vision, model)
         return io.NodeOutput(made.positive, made.negative, made.latent, made.report)
 
 

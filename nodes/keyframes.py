@@ -35,7 +35,8 @@ class Keyframes(io.ComfyNode):
                     min=16,
                     max=16384,
                     step=16,
-                    tooltip="Width of the video in pixels. Wan: a multiple of 16, Wan 2.2 5B: of 32. SVD: 1024.",
+                    tooltip="Width of the video in pixels. Wan, HunyuanVideo: a multiple of 16, Wan 2.2 5B: of "
+                    "32. SVD: 1024.",
                 ),
                 io.Int.Input(
                     "height",
@@ -43,7 +44,8 @@ class Keyframes(io.ComfyNode):
                     min=16,
                     max=16384,
                     step=16,
-                    tooltip="Height of the video in pixels. Wan: a multiple of 16, Wan 2.2 5B: of 32. SVD: 576.",
+                    tooltip="Height of the video in pixels. Wan, HunyuanVideo: a multiple of 16, Wan 2.2 5B: of "
+                    "32. SVD: 576.",
                 ),
                 io.Int.Input(
                     "length",
@@ -51,8 +53,8 @@ class Keyframes(io.ComfyNode):
                     min=1,
                     max=16384,
                     step=1,
-                    tooltip="Frames of the video. Wan: 4n+1 (33, 49, 81). SVD: 14, SVD-XT: 25. Cost grows faster than "
-                    "the length.",
+                    tooltip="Frames of the video. Wan, HunyuanVideo: 4n+1 (33, 49, 81). SVD: 14, SVD-XT: 25. Cost "
+                    "grows faster than the length.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -60,8 +62,8 @@ class Keyframes(io.ComfyNode):
                     min=1.0,
                     max=120.0,
                     step=0.01,
-                    tooltip="Frames per second, passed on to Create Video. Wan makes 16, and it changes no frame; SVD "
-                    "makes 7, is told the number and moves by it.",
+                    tooltip="Frames per second, passed on to Create Video. Wan makes 16, HunyuanVideo 24, and it "
+                    "changes no frame; SVD makes 7, is told the number and moves by it.",
                 ),
                 io.Combo.Input(
                     "fit",

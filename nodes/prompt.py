@@ -17,7 +17,7 @@ class ReversePrompt(io.ComfyNode):
             node_id="InbetweenReversePrompt",
             display_name="Reverse Prompt (AFB)",
             category="inbetween/anchor",
-            description="An instruction and the keyframes in reverse order for the host's Text Generate, which then "
+            description="An instruction and the keyframes in reverse order for the host's Generate Text, which then "
             "writes the prompt of the reverse pass.",
             search_aliases=["anchor frame bridging", "afb", "vlm", "qwen", "caption"],
             inputs=[

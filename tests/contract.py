@@ -14,6 +14,10 @@ CONTRACT = {
         ["positive", "negative", "vae", "keyframes", "clip_vision?", "placement=snap", "batch_size=1", "model?"],
         ["positive:CONDITIONING", "negative:CONDITIONING", "latent:LATENT", "report:STRING"],
     ),
+    "InbetweenHunyuanConditioning": (
+        ["positive", "negative", "vae", "keyframes", "batch_size=1", "clip_vision?", "model?"],
+        ["positive:CONDITIONING", "negative:CONDITIONING", "latent:LATENT", "report:STRING"],
+    ),
     "InbetweenReverseCandidates": (
         ["noise", "guider", "sampler", "sigmas", "latent_image", "vae", "stop_step=15", "stop_sigma=0.0"],
         ["candidates:IMAGE", "latent:LATENT", "report:STRING"],
@@ -134,5 +138,21 @@ CONTRACT = {
             "prior_as_condition=False",
         ],
         ["sampler:SAMPLER"],
+    ),
+    "InbetweenMatchKeyframes": (
+        ["images", "keyframes", "strength=1.0", "reach=12", "pin_keyframes=False"],
+        ["images:IMAGE", "report:STRING"],
+    ),
+    "InbetweenJoinSegments": (
+        ["segments", "overlap=1", "blend=0", "fps=16.0"],
+        ["images:IMAGE", "video:VIDEO", "frame_count:INT", "report:STRING"],
+    ),
+    "InbetweenPickBest": (
+        ["takes", "keyframes", "metric?"],
+        ["images:IMAGE", "index:INT", "plot:IMAGE", "report:STRING"],
+    ),
+    "InbetweenCompareVideos": (
+        ["images", "reference", "metric?"],
+        ["plot:IMAGE", "report:STRING", "scores:STRING"],
     ),
 }

@@ -29,6 +29,8 @@ ALSO = {
         "node_helpers",
     },
     "frames/wan_model_host.py": {"comfy.model_base"},
+    "frames/hunyuan_conditioning_host.py": {"node_helpers"},
+    "frames/hunyuan_model_host.py": {"comfy.model_base"},
     "patches/video_model_host.py": {"comfy.model_base", "logging"},
     "patches/keyframe_attention_host.py": {"comfy.ldm.modules.attention"},
     "patches/attention_record_host.py": {"comfy.k_diffusion.sampling", "comfy.sample", "latent_preview"},
@@ -40,6 +42,8 @@ ALSO = {
     "samplers/candidates_host.py": {"comfy.model_base", "comfy.sample", "latent_preview"},
     "frames/lpips_host.py": {"lpips"},
     "frames/structural_similarity.py": {"kornia"},
+    "frames/colour_drift.py": {"kornia"},
+    "frames/segment_join.py": {"fractions"},
     "frames/breakpoint_plot.py": {"PIL"},
     "frames/chart.py": {"PIL", "numpy"},
 }

@@ -58,3 +58,11 @@ def test_ssim_on_the_breakpoint_clip(golden):
 def test_two_frames_have_one_distance_and_equal_frames_none():
     video = torch.rand(1, 16, 16, 3).expand(2, -1, -1, -1)
     torch.testing.assert_close(SSIMMetric().adjacent(video), torch.zeros(1), atol=1e-6, rtol=0)
+
+
+def test_ssim_between_pictures_is_that_of_a_video_of_both():
+    these, those = torch.rand(2, 5, 16, 20, 3, generator=torch.Generator().manual_seed(4))
+    naive = torch.cat([SSIMMetric().adjacent(torch.stack(pair)) for pair in zip(these, those, strict=True)])
+    assert torch.equal(SSIMMetric().between(these, those), naive)
+    with pytest.raises(ValueError, match="zip"):
+        SSIMMetric().between(these, those[:4])

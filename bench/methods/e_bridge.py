@@ -15,7 +15,8 @@ from ..demo_world import DemoWorld, Pair
 from . import method
 
 STEPS = (5, 10, 20, 50)
-DENOISE = (0.5, 0.7, 0.85)  # of the scheduler; at the world's shift of 3 the first noise level is .75, .88, .94
+# of the scheduler; at the shift of 3 the first noise level is .75, .88, .94, and in 5 steps 1 for .85, which is rounded
+DENOISE = (0.5, 0.7, 0.85)
 
 
 def _row(name: str, steps: int, **options: Any) -> None:

@@ -56,6 +56,11 @@ def wan_vae(host, models_folder):
 @pytest.fixture(scope="session")
 def clip_vision(host, tmp_path_factory):
     """CLIP vision H with two thin layers: 257 tokens of 1280, as Wan reads them."""
+    return thin_clip_vision("clip_vision_config_h.json", tmp_path_factory.mktemp("clip"))
+
+
+def thin_clip_vision(name, folder):
+    """A random encoder of a configuration in the host, with two thin layers."""
     import json
     from pathlib import Path
 
@@ -63,9 +68,9 @@ def clip_vision(host, tmp_path_factory):
 
     from pack.demo.tiny_models import filled
 
-    config = json.loads((Path(comfy.clip_vision.__file__).parent / "clip_vision_config_h.json").read_text())
+    config = json.loads((Path(comfy.clip_vision.__file__).parent / name).read_text())
     config |= {"num_hidden_layers": 2, "intermediate_size": 16}
-    path = tmp_path_factory.mktemp("clip") / "config.json"
+    path = folder / "config.json"
     path.write_text(json.dumps(config))
     model = comfy.clip_vision.ClipVisionModel(str(path))
     model.load_sd(filled(model.model))
@@ -139,12 +144,63 @@ def model_call(host):
 
 
 @pytest.fixture(scope="session")
-def hunyuan(host, models_folder):
-    """A random HunyuanVideo, one double and one single block."""
+def load_hunyuan(host, models_folder):
+    """A random HunyuanVideo of a kind, one double and one single block, written once and read by UNETLoader."""
     from pack.demo.tiny_models import write_hunyuan
 
-    path = write_hunyuan(models_folder / "diffusion_models" / "hunyuan.safetensors")
-    return host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet(path.name, "default")[0]
+    def load(kind: str):
+        path = models_folder / "diffusion_models" / f"hunyuan_{kind}.safetensors"
+        if not path.exists():
+            write_hunyuan(path, kind=kind)
+        return host.NODE_CLASS_MAPPINGS["UNETLoader"]().load_unet(path.name, "default")[0]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def hunyuan(load_hunyuan):
+    """A random HunyuanVideo T2V."""
+    return load_hunyuan("t2v")
+
+
+@pytest.fixture(scope="session")
+def hunyuan_vaes(host):
+    """VAEs of HunyuanVideo (v1) and HunyuanVideo 1.5 (1.5): the host's own networks, narrow, behind its VAE class."""
+    import comfy.model_patcher
+    import comfy.sd
+    from comfy.ldm.models.autoencoder import AutoencoderKL, AutoencodingEngine
+    from comfy.taesd.taehv import TAEHV
+
+    from pack.demo.tiny_models import filled
+
+    first = {"in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 1, "z_channels": 16}
+    first |= {"conv3d": True, "time_compress": 4, "double_z": True, "resolution": 256, "attn_resolutions": []}
+    newer = {"in_channels": 3, "out_channels": 3, "block_out_channels": [32, 32, 64, 64, 64], "num_res_blocks": 1}
+    newer |= {"z_channels": 32, "ffactor_spatial": 16, "ffactor_temporal": 4}
+    parts = {
+        f"{part.lower()}_config": {"target": f"comfy.ldm.hunyuan_video.vae_refiner.{part}", "params": newer}
+        for part in ("Encoder", "Decoder")
+    }
+    regularizer = {"target": "comfy.ldm.models.autoencoder.EmptyRegularizer"}
+    networks = {
+        "v1": (16, AutoencoderKL(ddconfig=first, embed_dim=16)),
+        "1.5": (32, AutoencodingEngine(regularizer_config=regularizer, **parts)),
+    }
+    found = {}
+    for name, (channels, network) in networks.items():
+        # the loader builds the released widths alone, so the small network goes where a tiny VAE's was
+        small = {key: value.half() for key, value in filled(TAEHV(latent_channels=channels)).items()}
+        found[name] = vae = comfy.sd.VAE(sd=small)
+        network.load_state_dict(filled(network))
+        vae.first_stage_model, vae.process_input = network.eval(), lambda image: image * 2 - 1
+        vae.patcher = comfy.model_patcher.CoreModelPatcher(network, vae.device, vae.device)
+    return found
+
+
+@pytest.fixture(scope="session")
+def siglip(host, tmp_path_factory):
+    """SigLIP 384 with two thin layers: 729 tokens of 1152, as HunyuanVideo 1.5 reads them."""
+    return thin_clip_vision("clip_vision_siglip_384.json", tmp_path_factory.mktemp("siglip"))
 
 
 @pytest.fixture(scope="session")

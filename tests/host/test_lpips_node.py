@@ -78,6 +78,14 @@ def test_pairs_equal_the_golden_distances(golden, recipe, kind):
     torch.testing.assert_close(found, data[f"recipe.{kind}.odd"], **TOLERANCE)
 
 
+@pytest.mark.parametrize("kind", ["alex", "squeeze", "vgg"])
+@pytest.mark.parametrize("chunk", [0, 1, 4])
+def test_between_pictures_equals_the_golden_distances(golden, recipe, kind, chunk):
+    data = load_file(golden("lpips/lpips_ssim.safetensors"))
+    found = recipe(kind).between(data["pairs.a"] / 255, data["pairs.b"] / 255, chunk)
+    torch.testing.assert_close(found, data[f"recipe.{kind}.pairs"], **TOLERANCE)
+
+
 def test_the_stored_squeeze_backbone_finds_the_golden_breakpoints(golden, lpips_folder):
     from pack.frames.breakpoint import breakpoints, continuity
     from pack.nodes.anchors import LoadLPIPS
@@ -176,6 +184,35 @@ def test_memory_that_runs_out_halves_the_chunk(recipe, monkeypatch):
 
     monkeypatch.setattr(metric, "_adjacent", short_of_memory)
     torch.testing.assert_close(metric.adjacent(frames, 8), expected, **TOLERANCE)
+    assert tried == [8, 4, 2]
+
+
+def test_pairs_show_progress_can_be_cancelled_and_halve_when_memory_runs_out(recipe, monkeypatch):
+    import comfy.model_management as management
+    import comfy.utils
+
+    metric, seen, tried = recipe("squeeze"), [], []
+    these, those = torch.rand(2, 9, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, **options: seen.append((value, total)))
+    try:
+        expected = metric.between(these, those, 1)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert seen[-1] == (9, 9)
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        metric.between(these, those)
+
+    inner = metric._between
+
+    def short_of_memory(left, right, chunk):
+        tried.append(chunk)
+        if chunk > 2:
+            raise management.OOM_EXCEPTION("out of memory")
+        return inner(left, right, chunk)
+
+    monkeypatch.setattr(metric, "_between", short_of_memory)
+    torch.testing.assert_close(metric.between(these, those), expected, **TOLERANCE)
     assert tried == [8, 4, 2]
 
 
@@ -290,5 +327,6 @@ def test_a_changed_file_is_loaded_again(lpips_folder):
 def test_the_smallest_size_works_and_a_smaller_one_is_named(recipe, kind):
     metric = recipe(kind)
     assert torch.isfinite(metric.adjacent(torch.rand(3, 32, 32, 3))).all()
-    with pytest.raises(ValueError, match="frames are 40x24 pixels, LPIPS needs at least 32x32"):
-        metric.adjacent(torch.rand(3, 24, 40, 3))
+    for measure in (metric.adjacent, lambda frames: metric.between(frames, frames)):
+        with pytest.raises(ValueError, match="frames are 40x24 pixels, LPIPS needs at least 32x32"):
+            measure(torch.rand(3, 24, 40, 3))

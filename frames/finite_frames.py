@@ -1,0 +1,27 @@
+"""A video as its measures need it: three colours, float32, and numbers in every pixel. Pure torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .keyframe_track import colour_frames
+
+
+def finite_frames(name: str, frames: Tensor) -> tuple[Tensor, str]:
+    """The video as [N,H,W,3] float32 and a sentence on what was changed ("" if nothing): grey repeated, alpha dropped.
+
+    Args:
+        name: the node's input, named in errors. frames: [N,H,W,C] in 0..1, C of 1, 3 or 4.
+    Raises:
+        ValueError: pixels that are not numbers, or another number of channels.
+    """
+    broken = [n for n, frame in enumerate(frames) if not torch.isfinite(frame).all()]
+    if broken:
+        shown = ", ".join(map(str, broken[:5])) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
+        raise ValueError(
+            f"{name} has pixels that are not numbers (NaN or infinite) in frame {shown} of {len(frames)}: the model or "
+            f"VAE overflowed. Run it in a wider number format (fp32 or bf16 VAE), or lower cfg."
+        )
+    colour, change = colour_frames(frames, name)
+    return colour, f"{name}: {change}." if change else ""

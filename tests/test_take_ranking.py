@@ -1,0 +1,406 @@
+"""best_take: its numbers against naive ones, the rule's promises, still takes, the plot, the report, and refusals."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from pack.frames.keyframe_track import Keyframe, KeyframeTrack
+from pack.frames.take_plot import BEST, CHART, KEY, OTHERS
+from pack.frames.take_ranking import TAKES, best_take, least_step, step_sizes, tail_steps, take_numbers
+
+LENGTH = 33
+
+
+class Apart:
+    """A metric that a reader can predict: mean absolute difference."""
+
+    name = "difference"
+
+    def __init__(self):
+        self.seen = 0
+
+    def between(self, these, those):
+        self.seen += len(these)
+        return (these - those).abs().mean(dim=(1, 2, 3))
+
+
+def ramp(length: int = LENGTH) -> torch.Tensor:
+    """Even steps from black to half grey; the smallest step there is between the keyframes."""
+    return torch.linspace(0, 0.5, length)[:, None, None, None].repeat(1, 8, 12, 3)
+
+
+def moving(length: int = LENGTH) -> torch.Tensor:
+    """The ramp with a bar that runs through it: larger, still even steps. The bar is outside at both ends."""
+    frames = ramp(length)
+    for n in range(1, length - 1):
+        frames[n, :, n % 12] += 0.1
+    return frames
+
+
+def track(*inner: int, length: int = LENGTH) -> KeyframeTrack:
+    """Keyframes of the ramp on its ends and on inner frames."""
+    made = KeyframeTrack(12, 8, length)
+    for frame in (0, *inner, length - 1):
+        made = made.with_keyframe(Keyframe(frame, ramp(length)[frame][None]))
+    return made
+
+
+def chosen(*takes: torch.Tensor, of: KeyframeTrack | None = None, **options):
+    of = of or track(length=len(takes[0]))
+    pictures = [item.image for item in of.keyframes]
+    return best_take(dict(zip(TAKES, takes, strict=False)), of, pictures, Apart(), **options)
+
+
+def numbers(steps: list[float], keyframe_distance: float = 0.0, least: float = 0.0):
+    return take_numbers("take_1", keyframe_distance, torch.tensor(steps, dtype=torch.float64), least)
+
+
+# numbers
+
+
+def test_a_step_is_the_mean_absolute_difference_of_neighbours():
+    video = torch.rand(7, 5, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    naive = [sum(abs(a - b) for a, b in zip(p.flatten(), q.flatten(), strict=True)) / 90 for p, q in pairwise(video)]
+    torch.testing.assert_close(step_sizes(video), torch.stack(naive))
+
+
+def test_the_three_numbers_and_the_score():
+    steps = [0.02, 0.01, 0.05, 0.02, 0.03, 0.02, 0.02, 0.01, 0.02, 0.02, 0.01, 0.08, 0.02]
+    found = numbers(steps, keyframe_distance=0.03)
+    median = sorted(steps)[6]
+    assert found.median_step == pytest.approx(median)
+    assert (found.tail_jump, found.tail_at) == (pytest.approx(max(steps[-6:]) / median), 11)
+    assert (found.worst_step, found.worst_at) == (pytest.approx(max(steps[:-6]) / median), 2)
+    assert found.score == pytest.approx((1 + 100 * 0.03) * 4.0 * 2.5)
+
+
+@pytest.mark.parametrize(("steps", "tail"), [(2, 1), (3, 1), (15, 7), (16, 8), (17, 8), (80, 8)])
+def test_the_tail_is_eight_steps_or_half_of_a_short_video(steps, tail):
+    assert tail_steps(steps) == tail
+    values = [1.0] * (steps - tail) + [3.0] + [1.0] * (tail - 1)
+    assert numbers(values).tail_at == steps - tail
+    values = [1.0] * (steps - tail - 1) + [3.0] + [1.0] * tail
+    assert numbers(values).worst_at == steps - tail - 1
+
+
+def test_ending_calmer_than_the_take_moves_is_no_merit():
+    even, calm = numbers([0.02] * 32), numbers([0.02] * 24 + [0.005] * 8)
+    assert calm.tail_jump == pytest.approx(0.25)
+    assert calm.score == even.score == pytest.approx(1)
+    lively_end = numbers([0.01, 0.01, 0.03, 0.03])
+    assert lively_end.worst_step == pytest.approx(0.5)
+    assert lively_end.score == pytest.approx(1.5)
+
+
+def test_the_keyframe_distance_is_the_mean_over_the_keyframes_on_their_frames():
+    of = track(10)
+    take = moving() + torch.linspace(0, 0.1, LENGTH)[:, None, None, None]
+    found = chosen(take, of=of).ranked[0]
+    naive = sum(float((take[n] - ramp()[n]).abs().mean()) for n in (0, 10, 32)) / 3
+    assert found.keyframe_distance == pytest.approx(naive)
+
+
+def test_the_metric_sees_one_frame_per_take_and_keyframe():
+    metric, of = Apart(), track(10)
+    best_take({"take_1": moving(), "take_2": ramp()}, of, [item.image for item in of.keyframes], metric)
+    assert metric.seen == 6
+
+
+def test_the_least_step_is_the_straight_way_over_its_frames():
+    of = track(8)
+    assert least_step([item.image for item in of.keyframes], of) == pytest.approx(0.5 / 32)
+    there_and_back = [torch.zeros(1, 2, 2, 3), torch.full((1, 2, 2, 3), 0.4), torch.zeros(1, 2, 2, 3)]
+    assert least_step(there_and_back, of) == pytest.approx(0.8 / 32)
+    assert least_step(there_and_back[:1], KeyframeTrack(2, 2, 9, keyframes=(Keyframe(4, there_and_back[0]),))) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_video_takes_smaller_steps_than_the_least_in_the_mean(seed):
+    """The triangle inequality, which the rule about still takes stands on."""
+    video = torch.rand(9, 8, 12, 3, generator=torch.Generator().manual_seed(seed))
+    of = KeyframeTrack(12, 8, 9)
+    for frame in (0, 3, 8):
+        of = of.with_keyframe(Keyframe(frame, video[frame][None]))
+    assert step_sizes(video).mean() >= least_step([item.image for item in of.keyframes], of)
+
+
+# the choice
+
+
+def flashing(at: int, size: float = 0.1) -> torch.Tensor:
+    frames = moving()
+    frames[at] += size
+    return frames
+
+
+def test_a_take_that_flashes_at_the_end_loses_to_one_that_does_not():
+    found = chosen(flashing(30), moving())
+    assert found.index == 2
+    assert found.ranked[1].tail_jump > 2 > found.ranked[0].tail_jump
+    assert "for its tail jump of" in found.report
+
+
+def test_a_take_that_jumps_in_the_middle_loses_to_one_that_does_not():
+    found = chosen(moving(), flashing(12))
+    assert found.index == 1
+    assert "for its worst step of" in found.report
+
+
+def test_a_take_that_misses_its_keyframes_loses_to_one_that_does_not():
+    found = chosen(moving() + 0.05, moving())
+    assert found.index == 2
+    assert "for its keyframe distance of 0.0500 against 0.0000" in found.report
+
+
+def test_a_flash_outweighs_small_leads_in_the_other_two_numbers():
+    """With ranks added up, two small leads would win over one large fault."""
+    lead, calm = flashing(30), moving() + 0.0005
+    calm[10] += 0.0005
+    found = chosen(lead, calm)
+    of = {take.name: take for take in found.ranked}
+    assert of["take_1"].keyframe_distance < of["take_2"].keyframe_distance
+    assert of["take_1"].worst_step < of["take_2"].worst_step
+    assert found.index == 2
+
+
+def test_the_order_of_two_takes_is_the_same_whatever_other_takes_there_are():
+    takes = {"take_1": flashing(12), "take_2": moving() + 0.01, "take_3": flashing(30), "take_4": moving()}
+    of = track()
+
+    def order(names):
+        some = {name: takes[name] for name in names}
+        return [item.name for item in best_take(some, of, [k.image for k in of.keyframes], Apart()).ranked]
+
+    everything = order(takes)
+    assert everything[0] == "take_4"
+    for left_out in takes:
+        assert order([name for name in takes if name != left_out]) == [name for name in everything if name != left_out]
+
+
+def test_two_takes_that_are_close_are_pointed_out():
+    assert "They are close: look at both." in chosen(moving(), moving() + 0.0009).report
+    assert "close" not in chosen(moving(), moving() + 0.0011).report
+
+
+def test_equal_takes_give_the_earlier_slot():
+    found = chosen(moving(), moving())
+    assert found.index == 1
+    assert "take_2 scores the same." in found.report
+
+
+def test_equal_scores_give_the_take_that_is_nearer_to_its_keyframes():
+    still = ramp()[:1].repeat(LENGTH, 1, 1, 1)
+    missed = still.clone()
+    still[-1], missed[-1] = ramp()[-1], 0.3  # both jump out of no movement, to no score
+    found = chosen(missed, still)
+    assert [math.isinf(take.score) for take in found.ranked] == [True, True]
+    assert found.index == 2
+
+
+def test_slots_are_ordered_by_number_and_gaps_keep_their_numbers():
+    of = track()
+    takes = {"take_12": flashing(30), "take_3": moving(), "take_2": flashing(12)}
+    found = best_take(takes, of, [item.image for item in of.keyframes], Apart())
+    assert found.index == 3
+    same = {"take_10": moving(), "take_9": moving()}
+    assert best_take(same, of, [item.image for item in of.keyframes], Apart()).index == 9
+
+
+def test_one_take_is_best():
+    found = chosen(flashing(30))
+    assert found.index == 1
+    assert found.report.startswith("Best: take_1, the only take.")
+
+
+def test_the_best_take_is_the_very_tensor_and_no_take_is_changed():
+    takes = [flashing(30), moving()]
+    copies = [take.clone() for take in takes]
+    found = chosen(*takes)
+    assert found.images is takes[1]
+    assert all(torch.equal(take, copy) for take, copy in zip(takes, copies, strict=True))
+
+
+def test_no_graph_is_kept():
+    assert not chosen(moving().requires_grad_()).ranked[0].steps.requires_grad
+
+
+# takes that stand still
+
+
+def held_until(frame: int) -> torch.Tensor:
+    """Stands still, then is where it should be."""
+    frames = ramp()
+    frames[:frame] = frames[0]
+    return frames
+
+
+@pytest.mark.parametrize("still", [ramp()[:1].repeat(LENGTH, 1, 1, 1), held_until(32), held_until(18)])
+def test_a_still_take_does_not_win_however_good_its_numbers(still):
+    poor = (flashing(30, 0.4) + 0.1).clamp(0, 1)
+    found = chosen(still, poor)
+    assert found.index == 2
+    assert found.ranked[1].still and not found.ranked[0].still
+    assert "the only one of 2 takes that does not stand still" in found.report
+    assert found.report.count("%, stands still") == 1
+
+
+def test_a_little_flicker_does_not_make_a_still_take_move():
+    flicker = 0.002 * torch.rand(LENGTH, 8, 12, 3, generator=torch.Generator().manual_seed(2))
+    take = ramp()[:1] + flicker
+    take[-1] = ramp()[-1]
+    assert 0 < chosen(take).ranked[0].median_step < 0.5 / 32 / 4
+    assert chosen(take).ranked[0].still
+
+
+def test_a_take_that_rests_for_less_than_half_of_its_frames_moves():
+    assert not chosen(held_until(16)).ranked[0].still
+
+
+def test_the_straight_way_and_a_way_of_a_third_of_its_steps_move():
+    assert not chosen(ramp()).ranked[0].still
+    assert not numbers([0.01] * 32, least=0.03).still
+    assert numbers([0.01] * 32, least=0.05).still
+
+
+def test_a_loop_needs_no_steps_but_one_without_any_stands_still():
+    picture = ramp()[:1]
+    loop = KeyframeTrack(12, 8, LENGTH).with_keyframe(Keyframe(0, picture)).with_keyframe(Keyframe(-1, picture))
+    there_and_back = torch.cat([ramp()[:17], ramp()[:16].flip(0)]) / 8
+    found = chosen(picture.repeat(LENGTH, 1, 1, 1), there_and_back, of=loop)
+    assert found.index == 2
+    assert found.ranked[1].still
+
+
+def test_a_step_out_of_no_movement_has_no_score():
+    found = numbers([0.0] * 31 + [0.3])
+    assert found.still and math.isinf(found.tail_jump) and math.isinf(found.score)
+    assert found.worst_step == 1
+    report = chosen(held_until(32)).report
+    assert "score none" in report and "tail jump over 999 at frame 32" in report
+
+
+def test_if_every_take_stands_still_that_is_said():
+    still = ramp()[:1].repeat(LENGTH, 1, 1, 1)
+    assert "Every take stands still" in chosen(still, still).report
+    assert "It stands still" in chosen(still).report
+
+
+def test_a_take_that_changes_as_little_as_a_cross_fade_is_pointed_out():
+    words = "take_1 changes as little as a cross-fade of the keyframes does (1.562 % a frame): look whether it moves."
+    assert words in chosen(ramp()).report
+    assert "cross-fade" not in chosen(moving()).report
+
+
+def test_a_take_that_changes_far_less_than_another_is_pointed_out():
+    lively = torch.rand(LENGTH, 8, 12, 3, generator=torch.Generator().manual_seed(3))
+    lively[0], lively[-1] = 1 - ramp()[0], 1 - ramp()[-1]
+    found = chosen(ramp(), lively)
+    assert found.index == 1
+    assert "take_1 changes 21 times less than take_2: look whether it moves." in found.report
+    assert "times less" not in chosen(moving(), ramp()).report
+
+
+# the report and the plot
+
+
+def test_the_report_says_the_rule_and_has_a_line_for_every_take_best_first():
+    found = chosen(flashing(30), moving(), flashing(12))
+    lines = found.report.splitlines()
+    assert lines[0].startswith(f"Best: take_2 of 3 takes, with a score of {found.ranked[0].score:.2f}; ")
+    assert lines[1] == ("Score = (1 + 100 x keyframe distance) x tail jump x worst step; lowest is best, 1 is perfect.")
+    assert "difference, mean over 2 keyframes" in lines[2] and "the last 8 steps" in lines[2]
+    rows = [line for line in lines if line[0].isdigit()]
+    assert [row.split(":")[0] for row in rows] == [f"{n}. {take.name}" for n, take in enumerate(found.ranked, start=1)]
+    best = found.ranked[0]
+    assert f"keyframe distance {best.keyframe_distance:.4f}; tail jump {best.tail_jump:.2f}" in rows[0]
+    assert f"median step {100 * best.median_step:.3f} %" in rows[0]
+
+
+def where(plot: torch.Tensor, colour: tuple[int, int, int]) -> torch.Tensor:
+    """Pixels of a colour, [n, 2] rows and columns, inside of the chart."""
+    left, upper, right, lower = CHART
+    inside = (plot[0, upper:lower, left + 4 : right - 4] * 255 - torch.tensor(colour)).abs().amax(-1) < 40
+    return inside.nonzero() + torch.tensor([upper, left + 4])
+
+
+def test_the_plot_shows_the_jump_where_it_is_and_the_best_take_bold():
+    jumping = ramp()
+    jumping[12] += 0.4
+    found = chosen(jumping, moving())
+    assert found.plot.shape == (1, 600, 1000, 3)
+    assert found.plot.dtype == torch.float32 and 0 <= found.plot.min() and found.plot.max() <= 1
+    best, other = where(found.plot, BEST), where(found.plot, OTHERS[0])
+    peak = other[other[:, 0].argmin(), 1]
+    assert peak == pytest.approx(CHART[0] + (CHART[2] - CHART[0]) * 12.5 / 32, abs=20)  # the steps onto 12 and 13
+    share = float(found.ranked[0].steps[16] / jumping.diff(dim=0).abs().mean(dim=(1, 2, 3)).max())
+    height = (CHART[3] - best[:, 0].float().median()) / (CHART[3] - other[:, 0].min())
+    assert height == pytest.approx(share**0.5, abs=0.02)
+    column = (CHART[0] + CHART[2]) // 2
+    thick, thin = ((found[:, 1] == column).sum() for found in (best, other))
+    assert thick > thin > 0
+
+
+def test_where_curves_meet_the_best_one_is_seen():
+    other = where(chosen(flashing(12, 0.4), moving()).plot, OTHERS[0])
+    assert 0 < len(other)
+    assert other[:, 1].max() < (CHART[0] + CHART[2]) // 2
+
+
+def test_the_plot_marks_keyframes_and_the_tail():
+    plot = chosen(moving(), of=track(16)).plot
+    columns = where(plot, KEY)[:, 1]
+    assert columns.min() == pytest.approx((CHART[0] + CHART[2]) / 2, abs=3)
+    row = plot[0, CHART[1] + 12]
+    left, right = (round(CHART[0] + (CHART[2] - CHART[0]) * frame / 32) for frame in (24, 25))
+    assert row[left].mean() > 0.96 > row[right].mean()
+
+
+def test_takes_beyond_the_colours_are_counted_and_drawing_twice_is_the_same():
+    takes = [moving() + 0.001 * n for n in range(12)]
+    first, again = chosen(*takes), chosen(*takes)
+    assert len(first.ranked) == 12
+    assert torch.equal(first.plot, again.plot)
+    assert not torch.equal(first.plot, chosen(*takes[:8]).plot)
+
+
+# what comes in
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_transparent_takes_are_measured_in_colour_and_given_back_as_they_came(channels):
+    take = ramp()[..., :1] if channels == 1 else torch.cat([moving(), torch.ones(LENGTH, 8, 12, 1)], dim=-1)
+    found = chosen(take)
+    assert found.images is take
+    assert ("take_1: grey, repeated to RGB." if channels == 1 else "take_1: alpha dropped.") in found.report
+
+
+def test_three_frames_are_enough():
+    found = chosen(ramp(3), ramp(3).flip(0), of=track(length=3))
+    assert found.index == 1
+    assert torch.isfinite(found.plot).all()
+
+
+def test_every_frame_of_every_take_is_told_to_the_watch():
+    told = []
+    chosen(moving(), moving(), watch=lambda total: told.append(total) or told.append)
+    assert told == [66, 33, 33]
+
+
+@pytest.mark.parametrize(
+    ("takes", "of", "message"),
+    [
+        ([], track(), "takes is empty: connect at least one take"),
+        ([moving()], KeyframeTrack(12, 8, LENGTH), "keyframes is empty: connect first_image"),
+        ([ramp(2)], track(length=2), "keyframes has a length of 2: takes are compared from 3 frames on"),
+        ([moving(), moving(29)], track(), "take_2 has 29 frames of 12x8, keyframes asks for 33 of 12x8"),
+        ([moving()[:, :4]], track(), "take_1 has 33 frames of 12x4, keyframes asks for 33 of 12x8"),
+        ([moving() * float("nan")], track(), "take_1 has pixels that are not numbers"),
+        ([moving()[..., :2]], track(), "take_1 has 2 channels"),
+    ],
+)
+def test_bad_input_is_named(takes, of, message):
+    named = dict(zip(TAKES, takes, strict=False))
+    with pytest.raises(ValueError, match=message):
+        best_take(named, of, [item.image for item in of.keyframes], Apart())
