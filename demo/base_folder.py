@@ -12,28 +12,33 @@ from . import world
 ROOT = Path(__file__).resolve().parents[1]
 WORLD_MODELS = ROOT / "demo" / "models"
 WORLD_NODES = ROOT / "demo" / "world_nodes"
-SMALL_SVD = ROOT / "demo" / "small_svd"
+SMALL_MODELS = ("small_svd", "small_llama", "small_seedvr2")  # tell the host of the stand-ins that it does not know
 LAST_FRAMING = (190, 30, 580, 255)  # the part of first.jpg that last.jpg shows, pixels
+DISC_SEED = 1_000_005  # of the template's pair: a validation clip in which one disc moves far
 
 
 def prepared_base(base: Path, *models: Path) -> Path:
-    """A server's folder with the models of some folders, the demo world's nodes, the small SVD, and input pictures.
+    """A server's folder with the models of some folders, the demo world's nodes, the small models, and input pictures.
 
-    first.png and last.png are the two photographs that the shipped workflows ask for; middle_1.png and middle_2.png the
-    framings that the same camera move passes through at frames 28 and 52 of 81. world_<kind>_first.png and _last.png
-    are the ends of the demo world's held-out pairs.
+    first.png and last.png are the two photographs that the shipped workflows ask for; middle_1.png, middle_2.png and
+    middle_3.png the framings that the same camera move passes through at frames 28, 52 and 68 of 81.
+    world_<kind>_first.png and _last.png are the ends of the demo world's held-out pairs, world_disc_first.png and
+    _last.png those of its template.
     """
     for folder in models:
         link_models(folder, base / "models")
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / "inbetween-demo-world").symlink_to(WORLD_NODES, target_is_directory=True)
-    (base / "custom_nodes" / "inbetween-small-svd").symlink_to(SMALL_SVD, target_is_directory=True)
+    for name in SMALL_MODELS:
+        link = base / "custom_nodes" / f"inbetween-{name.replace('_', '-')}"
+        link.symlink_to(ROOT / "demo" / name, target_is_directory=True)
     (base / "input").mkdir()
     first, last = (Image.open(ROOT / "demo" / "pictures" / f"{name}.jpg") for name in ("first", "last"))
-    pictures = {"first": first, "middle_1": framing(first, 28 / 80), "middle_2": framing(first, 52 / 80), "last": last}
-    for clip in held_out_pairs():
-        for end, frame in (("first", clip.frames[0]), ("last", clip.frames[-1])):
-            pictures[f"{pair_name(clip)}_{end}"] = picture(frame)
+    middle = {f"middle_{number}": framing(first, frame / 80) for number, frame in enumerate((28, 52, 68), 1)}
+    pictures = {"first": first, **middle, "last": last}
+    pairs = {pair_name(clip): clip for clip in held_out_pairs()} | {"world_disc": world.clip(DISC_SEED)}
+    for name, clip in pairs.items():
+        pictures[f"{name}_first"], pictures[f"{name}_last"] = picture(clip.frames[0]), picture(clip.frames[-1])
     for name, shown in pictures.items():
         shown.save(base / "input" / f"{name}.png")
     return base

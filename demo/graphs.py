@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 NOTES = {"Note", "MarkdownNote"}
 MUTED, BYPASSED = 2, 4
+OUTSIDE = -10  # the node inside a subgraph that stands for its inputs
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 
 Graph = dict[str, dict[str, Any]]
@@ -26,26 +28,87 @@ def workflow(name: str) -> dict[str, Any]:
 def api_graph(flow: Mapping[str, Any], object_info: Mapping[str, Any]) -> Graph:
     """The API's form of a workflow: per node its class, linked inputs and widget values.
 
+    A subgraph becomes the nodes inside it, once for each node that uses it: node 5 of node 12 is "12:5".
+
     Args:
-        flow: the browser's format, without subgraphs.
+        flow: the browser's format; subgraphs have their definitions in it.
         object_info: the server's answer to /object_info; gives the order of widgets.
     Raises:
         ValueError: a node the server does not know, a muted or bypassed node, or too few widget values.
     """
-    sources = {link[0]: [str(link[1]), link[2]] for link in flow["links"]}
+    subgraphs = {found["id"]: found for found in flow.get("definitions", {}).get("subgraphs", [])}
     graph: Graph = {}
-    for node in flow["nodes"]:
+    _add_level(_Level(flow, subgraphs), graph, object_info)
+    return graph
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The nodes of a workflow, or those inside one node that uses a subgraph.
+
+    given: by name, what the node that uses the subgraph has at its inputs: a source or, of a widget, a value.
+    """
+
+    graph: Mapping[str, Any]
+    subgraphs: Mapping[str, Any]
+    prefix: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def source(self, link_id: int) -> Any:
+        """What a link brings: [node, output] of the API, a _Value, or None where nothing comes in from outside."""
+        return self._output(*_origins(self.graph)[link_id])
+
+    def _output(self, node_id: int, slot: int) -> Any:
+        if node_id == OUTSIDE:
+            return self.given.get(self.graph["inputs"][slot]["name"])
+        (node,) = (node for node in self.graph["nodes"] if node["id"] == node_id)
+        if node["type"] in self.subgraphs:
+            inside = self.inside(node)
+            return inside.source(inside.graph["outputs"][slot]["linkIds"][0])
+        return [f"{self.prefix}{node_id}", slot]
+
+    def inside(self, node: Mapping[str, Any]) -> _Level:
+        """The level of a node that uses a subgraph."""
+        values = iter(node.get("widgets_values") or [])
+        given = {}
+        for item in node.get("inputs", []):
+            value = next(values, None) if "widget" in item else None
+            linked = self.source(item["link"]) if item.get("link") is not None else None
+            given[item["name"]] = linked if linked is not None or value is None else _Value(value)
+        return _Level(self.subgraphs[node["type"]], self.subgraphs, f"{self.prefix}{node['id']}:", given)
+
+
+def _origins(graph: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Link -> the node and the output it comes from; a subgraph names what a workflow only lists."""
+    named = ("id", "origin_id", "origin_slot")
+    links = [[link[key] for key in named] if isinstance(link, dict) else link[:3] for link in graph["links"]]
+    return {number: (node, slot) for number, node, slot in links}
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A widget's value that comes from the node that uses the subgraph."""
+
+    value: Any
+
+
+def _add_level(level: _Level, graph: Graph, object_info: Mapping[str, Any]) -> None:
+    for node in level.graph["nodes"]:
         kind = node["type"]
         if kind in NOTES:
             continue
-        if kind not in object_info or node.get("mode", 0) in (MUTED, BYPASSED):
+        if node.get("mode", 0) in (MUTED, BYPASSED) or kind not in {*object_info, *level.subgraphs}:
             raise ValueError(f"node {node['id']} ({kind}) is unknown to this server, muted or bypassed")
+        if kind in level.subgraphs:
+            _add_level(level.inside(node), graph, object_info)
+            continue
         inputs = _widget_values(node, object_info[kind])
         for slot in node.get("inputs", []):
-            if slot.get("link") is not None:
-                inputs[slot["name"]] = sources[slot["link"]]
-        graph[str(node["id"])] = {"class_type": kind, "inputs": inputs, "_meta": {"title": _title(node, object_info)}}
-    return graph
+            source = level.source(slot["link"]) if slot.get("link") is not None else None
+            if source is not None:
+                inputs[slot["name"]] = source.value if isinstance(source, _Value) else source
+        key = f"{level.prefix}{node['id']}"
+        graph[key] = {"class_type": kind, "inputs": inputs, "_meta": {"title": _title(node, object_info)}}
 
 
 def with_values(graph: Graph, values: Mapping[str, Any]) -> Graph:
@@ -93,4 +156,4 @@ def _widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
 
 
 def _title(node: Mapping[str, Any], object_info: Mapping[str, Any]) -> str:
-    return node.get("title") or object_info[node["type"]]["display_name"]
+    return node.get("title") or object_info[node["type"]]["display_name"] or node["type"]

@@ -28,6 +28,10 @@ class PromptError(Exception):
     """The server refused a graph or an error ended it; the text is the host's, with the node's own sentence."""
 
 
+class PortTakenError(Exception):
+    """Another program listens where the server was to."""
+
+
 class Server:
     """ComfyUI in a process of its own, ended when the `with` block ends."""
 
@@ -50,8 +54,11 @@ class Server:
         """Starts the process and returns when it answers.
 
         Raises:
-            RuntimeError: it ended instead; the text has the end of its log. TimeoutError: it never answered.
+            PortTakenError: another program has the port. RuntimeError: it ended; the text has the end of its log.
+            TimeoutError: it never answered.
         """
+        if _is_taken(self.port):
+            raise PortTakenError(f"port {self.port} is taken by another program")
         for folder in ("custom_nodes", "input", "models", "user", "temp"):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         self.output.mkdir(parents=True, exist_ok=True)
@@ -180,6 +187,11 @@ def _failure(entry: dict[str, Any]) -> str:
         if name == "execution_interrupted":
             return f"{message['node_type']}: interrupted"
     return json.dumps(entry["status"])
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

@@ -2,22 +2,13 @@
 
 symbol   here      shape      unit
 --       cells     [N,3,h,w]  RGB 0..1, mean colours of cells of the frame
-mu       mean      [3]        RGB 0..1, over the cells of a frame
-Sigma    --        [3,3]      covariance of the cells of a frame, plus FLAT^2 so that a grey frame has an inverse
-T        matrix    [3,3]      x -> T x + shift
+T        matrix    [3,3]      x -> T x + shift, see colour_transport.py
 --       surface   [3,h,w]    RGB 0..1, a quadratic in x and y of mean 0
 k        frame     --         video frame that carries a keyframe
 d        distance  --         frames from k
 
-The map from colours with covariance A to colours with covariance B is T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2, the one
-that moves them least. It knows colours and not places, so a shifted picture keeps its map. Source: Pitie and Kokaram
-2007 (The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer), section 3. Its size is how
-far it moves the colours, root mean square: the Wasserstein distance of the two Gaussians.
-Tried before it: mean and deviation per channel in Lab. Of nine kinds of known drift on demo pictures that left 0 to
-55 %, this leaves 0 to 24 %. The report still speaks Lab.
-
-What a drift is: ours. The generated frame k should be the keyframe's picture; where their colours differ, frame k
-drifts. The frames beside it drift by the same and by the step that the clip takes onto frame k beyond what its own
+Source: ours. What a drift is: the generated frame k should be the keyframe's picture; where their colours differ, frame
+k drifts. The frames beside it drift by the same and by the step that the clip takes onto frame k beyond what its own
 motion explains: that is the flash of a clip whose last frame is right and whose frames before it are not. Differences
 of the size that the clip's motion makes anyway, those of a soft picture and those of another picture (a cut) are none.
 """
@@ -25,7 +16,7 @@ of the size that the clip's motion makes anyway, those of a soft picture and tho
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,12 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from .colour_transport import FLAT, colour_map, colour_values
+
 CELL, MOST_CELLS = 8, 64  # pixels along a cell, what is finer is sharpness; cells along a side
-FLAT = 2.5 / 255  # deviation that no frame is taken to be below
-LOG_UNIT = 0.1  # of a log covariance, next to means: half of a usual deviation
 SMALLEST = 1.5 / 255  # a smaller map is no drift
 SMALLEST_SURFACE, LARGEST_SURFACE = 3 / 255, 10 / 255
-UNSEEN = 0.5 / 255
+UNSEEN = 0.5 / 255  # half a step of 8 bits
 SURPRISE = 3.0  # a step onto a keyframe counts from this many times the clip's usual surprise
 STEPS_BACK = 8  # steps that tell where a clip is heading
 SHORTEST_RAMP = 4  # frames
@@ -138,34 +129,6 @@ def lab_values(cells: Tensor) -> tuple[Tensor, Tensor]:
     return lab.mean(dim=1), lab.std(dim=1, correction=0)
 
 
-def colour_values(cells: Tensor) -> Tensor:
-    """[N,12] float64 of [N,3,h,w]: mean, and LOG_UNIT log(Sigma); sums of such logs are covariances again."""
-    colours = cells.flatten(2).double()
-    mean = colours.mean(dim=2, keepdim=True)
-    covariance = (colours - mean) @ (colours - mean).mT / colours.shape[2] + FLAT**2 * torch.eye(3)
-    return torch.cat([mean.squeeze(2), LOG_UNIT * _of_eigenvalues(covariance, torch.log).flatten(1)], dim=1)
-
-
-def colour_map(these: Tensor, those: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The map from colours with these values to colours with those, and its size.
-
-    T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2, shift mu_B - T mu_A. Source: Pitie and Kokaram 2007, section 3.
-    Size = sqrt((|mu_B - mu_A|^2 + tr((T - 1) A (T - 1))) / 3), root mean square over colours and channels.
-
-    Args:
-        these, those: [...,12], from `colour_values`.
-    Returns:
-        T [...,3,3], its shift [...,3] and its size [...] in colour 0..1, float64.
-    """
-    A, B = (_of_eigenvalues(values[..., 3:].unflatten(-1, (3, 3)) / LOG_UNIT, torch.exp) for values in (these, those))
-    root, inverse = _of_eigenvalues(A, torch.sqrt), _of_eigenvalues(A, torch.rsqrt)
-    matrix = inverse @ _of_eigenvalues(root @ B @ root, torch.sqrt) @ inverse
-    beyond = matrix - torch.eye(3)
-    spread = (beyond @ A @ beyond).diagonal(dim1=-2, dim2=-1).sum(dim=-1)
-    size = (((those[..., :3] - these[..., :3]).square().sum(dim=-1) + spread).clamp_min(0) / 3).sqrt()
-    return matrix, those[..., :3] - (matrix @ these[..., :3, None]).squeeze(-1), size
-
-
 def ramp_weight(distance: int, ramp: int) -> float:
     """Share of a correction at a distance from its keyframe: half a cosine, 1 at 0 and 0 from `ramp` frames on."""
     return 0.5 + 0.5 * math.cos(math.pi * min(distance, ramp) / ramp)
@@ -242,12 +205,6 @@ def _ramp(drift: Tensor, values: Tensor, wanted: Tensor, longest: int) -> int:
     weights = torch.tensor([[1.0] * far, *([ramp_weight(d, ramp) for d in range(1, far + 1)] for ramp in ramps)])
     expected = weights[:, :-1] - along * weights[:, -1:]
     return (longest, *ramps)[int((expected - shown).square().sum(dim=1).argmin())]
-
-
-def _of_eigenvalues(matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """A function of symmetric matrices [...,3,3]."""
-    eigenvalues, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
-    return (vectors * function(eigenvalues)[..., None, :]) @ vectors.mT
 
 
 def _heading(values: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""Makes the checkout importable as `pack`; host tests run where COMFYUI_PATH names a ComfyUI (./dev test sets it)."""
+"""Makes the checkout importable as `pack`; host tests run where COMFYUI_PATH names a ComfyUI (./dev test sets it).
+
+Tests of the server and of the browser share one real ComfyUI server on the CPU, with stand-ins under the real models'
+names.
+"""
 
 import os
 import sys
@@ -14,9 +18,20 @@ if HOST:
     sys.path.insert(0, HOST)
 pack = sys.modules["pack"] = types.ModuleType("pack")
 pack.__path__ = [str(ROOT)]
-collect_ignore = ([] if HOST else ["host", "server"]) + ([] if torch.cuda.is_available() else ["gpu"])
+collect_ignore = ([] if HOST else ["host", "server", "browser"]) + ([] if torch.cuda.is_available() else ["gpu"])
 
 GOLDEN = ROOT.parent / "shared" / "golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--pictures", action="store_true", help="tests/browser writes workflows/*.jpg and docs/ anew")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent.name in ("server", "browser"):
+            item.add_marker(pytest.mark.server)
+    items.sort(key=lambda item: item.path.parent.name == "browser")  # last: what they show needs all else to work
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +45,28 @@ def golden():
         pytest.skip(f"golden data {name} is not here: expected it in {GOLDEN}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory):
+    """The folder of stand-ins: cached where ./dev says, else made for this run."""
+    from pack.demo.stand_ins import cached_stand_ins, write_stand_ins
+
+    if "INBETWEEN_CACHE" in os.environ:
+        return cached_stand_ins()
+    return write_stand_ins(tmp_path_factory.mktemp("stand_ins"))
+
+
+@pytest.fixture(scope="session")
+def server(stand_ins, tmp_path_factory):
+    from pack.demo.base_folder import WORLD_MODELS, prepared_base
+    from pack.demo.server import Server
+
+    base = prepared_base(tmp_path_factory.mktemp("server"), stand_ins, WORLD_MODELS)
+    with Server(base) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def object_info(server):
+    return server.get("/object_info")

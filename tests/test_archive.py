@@ -37,8 +37,8 @@ def published() -> list[str]:
 
 def test_the_archive_holds_the_pack_and_nothing_else():
     top = {name.split("/")[0] for name in published()}
-    expected = {"__init__.py", "frames", "nodes", "patches", "samplers", "web", "workflows", "LICENSE", "README.md"}
-    assert top == expected | {"pyproject.toml", "requirements.txt"}
+    expected = {"__init__.py", "frames", "nodes", "patches", "samplers", "web", "locales", "workflows", "LICENSE"}
+    assert top == expected | {"subgraphs", "README.md", "pyproject.toml", "requirements.txt"}
 
 
 def test_nothing_in_the_archive_is_what_a_scanner_flags():
@@ -73,3 +73,13 @@ def test_no_tracked_file_is_large_but_the_demo_s_models():
     """Those are below 40 MB together (tests/host/test_demo_models.py) and not published."""
     files = [name for name in tracked() if (ROOT / name).exists() and not name.startswith("demo/models/")]
     assert [name for name in files if (ROOT / name).stat().st_size > 4 * 2**20] == []
+
+
+def test_every_template_has_a_small_picture_for_its_card():
+    templates = [ROOT / name for name in published() if re.fullmatch(r"workflows/.+\.json", name)]
+    sizes = {
+        path.stem: path.with_suffix(".jpg").stat().st_size for path in templates if path.with_suffix(".jpg").exists()
+    }
+    missing = [path.stem for path in templates if path.stem not in sizes]
+    assert not missing, "./dev test tests/browser --pictures makes them"
+    assert [name for name, size in sizes.items() if size > 60_000] == []

@@ -271,6 +271,7 @@ def test_pinned_keyframes_are_the_pictures_and_the_rest_is_as_without(tinted):
         assert torch.equal(made[keyframe.frame], keyframe.image[0])
     assert torch.equal(made[1:LAST], without[1:LAST])
     assert report.count(", pinned)") == 2
+    assert "colours changed in 24 frames" in report
 
 
 def test_pins_alone_leave_all_other_frames(tinted):

@@ -15,14 +15,18 @@ def test_the_backbones_in_models_are_offered(object_info):
 def test_the_workflows_are_offered_as_templates(server):
     offered = server.get("/workflow_templates")["comfyui-inbetween"]
     assert sorted(offered) == [
+        "afb_finish_upscale",
+        "afb_hunyuan_i2v",
         "afb_kab_retro_wan2.1",
         "afb_wan2.1_i2v",
         "afb_wan2.2_14b_i2v",
+        "best_of_four",
         "bridge_sdedit_wan2.1",
         "gi_svd_xt",
         "kab_retro_wan2.1_flf2v",
         "keyframes_wan2.1_flf2v",
         "mpd_svd_xt",
+        "multi_keyframe_join",
         "trf_svd_xt",
         "vibid_svd_xt",
     ]

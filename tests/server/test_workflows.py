@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import av
@@ -9,45 +10,48 @@ import pytest
 import torch
 from PIL import Image
 
+from pack.tests.server.workflow_graphs import PATCHES, flow, inputs_by_class, note, saves, tree
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 SVD = [name for name in WORKFLOWS if name.endswith("svd_xt")]
-RIFE = ("bridge_sdedit_wan2.1",)  # the oldest host has no node for it
+RIFE = ("bridge_sdedit_wan2.1",)  # the first guess
+NEWER = {"bridge_sdedit_wan2.1": "FrameInterpolate", "afb_finish_upscale": "SeedVR2Preprocess"}  # than the oldest host
 # the title each host shows for a node may differ; the graph is classes, links and values
 LOADERS = {
     "UNETLoader",
     "CLIPLoader",
+    "DualCLIPLoader",
     "VAELoader",
     "CLIPVisionLoader",
     "InbetweenLoadLPIPS",
     "ImageOnlyCheckpointLoader",
     "FrameInterpolationModelLoader",
 }
-PATCHES = ("InbetweenKeyframeAttention", "InbetweenTemporalRoPE")  # from the guider back
-
-
-def flow(name):
-    return json.loads((ROOT / "workflows" / f"{name}.json").read_text())
 
 
 @pytest.fixture(autouse=True)
 def the_host_has_the_nodes(request, object_info):
     """Skips a workflow with nodes that came to the host later."""
     name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
-    if name in RIFE and "FrameInterpolate" not in object_info:
-        pytest.skip(f"{name} needs Run Frame Interpolation Model, which this ComfyUI does not have")
+    if name in NEWER and NEWER[name] not in object_info:
+        pytest.skip(f"{name} needs {NEWER[name]}, which this ComfyUI does not have")
 
 
 def test_the_shipped_workflows_are_these():
     assert WORKFLOWS == [
+        "afb_finish_upscale",
+        "afb_hunyuan_i2v",
         "afb_kab_retro_wan2.1",
         "afb_wan2.1_i2v",
         "afb_wan2.2_14b_i2v",
+        "best_of_four",
         "bridge_sdedit_wan2.1",
         "gi_svd_xt",
         "kab_retro_wan2.1_flf2v",
         "keyframes_wan2.1_flf2v",
         "mpd_svd_xt",
+        "multi_keyframe_join",
         "trf_svd_xt",
         "vibid_svd_xt",
     ]
@@ -73,16 +77,18 @@ def test_our_conversion_is_the_browser_s(name, object_info):
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_nodes_are_the_host_s_or_ours_and_loaders_say_where_their_files_come_from(name, object_info):
-    for node in flow(name)["nodes"]:
-        if node["type"] in ("Note", "MarkdownNote"):
+    opened = flow(name)
+    subgraphs = opened.get("definitions", {}).get("subgraphs", [])
+    for node in [*opened["nodes"], *(node for subgraph in subgraphs for node in subgraph["nodes"])]:
+        if node["type"] in ("Note", "MarkdownNote", *(subgraph["id"] for subgraph in subgraphs)):
             continue
         module = object_info[node["type"]]["python_module"]
         assert module.startswith(("nodes", "comfy_extras", "custom_nodes.comfyui-inbetween")), node["type"]
         if node["type"] in LOADERS:
             models = node["properties"]["models"]
-            assert models[0]["name"] == node["widgets_values"][0]
-            assert models[0]["url"].startswith("https://")
-            assert models[0]["directory"]
+            assert len(models) == (2 if node["type"] == "DualCLIPLoader" else 1)
+            assert [model["name"] for model in models] == node["widgets_values"][: len(models)]
+            assert all(model["url"].startswith("https://") and model["directory"] for model in models)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -91,22 +97,28 @@ def test_one_note_states_the_cost_and_the_video_has_the_track_s_rate(name, objec
 
     graph = api_graph(flow(name), object_info)
     assert (f"**{model_calls(graph)} model calls**" if name in SVD else "model steps") in note(name)
-    videos = [node for node in graph.values() if node["class_type"] == "CreateVideo"]
+    videos = [node for node in graph.values() if node["class_type"] in ("CreateVideo", "InbetweenJoinSegments")]
     assert videos
     for video in videos:
         source, slot = video["inputs"]["fps"]
+        if graph[source]["class_type"] == "ComfyMathExpression":
+            source, slot = times_the_interpolation(graph, source)
         assert (graph[source]["class_type"], slot) == ("InbetweenKeyframes", 1)
-        assert graph[source]["inputs"]["fps"] == (7 if name in SVD else 16)
+        assert graph[source]["inputs"]["fps"] == rate_of(name)
 
 
-def note(name):
-    """The text of the workflow's only note."""
-    (found,) = (node for node in flow(name)["nodes"] if node["type"] in ("Note", "MarkdownNote"))
-    return found["widgets_values"][0]
+def times_the_interpolation(graph, key):
+    """The rate that is multiplied by as much as the frames are."""
+    expression = graph[key]["inputs"]
+    assert expression["expression"] == "a * b"
+    (interpolated,) = (node for node in graph.values() if node["class_type"] == "FrameInterpolate")
+    assert expression["values.b"] == interpolated["inputs"]["multiplier"]
+    return expression["values.a"]
 
 
-def inputs_by_class(graph):
-    return {node["class_type"]: node["inputs"] for node in graph.values()}
+def rate_of(name):
+    """Frames per second of the model."""
+    return 7 if name in SVD else 24 if "hunyuan" in name else 16
 
 
 def model_calls(graph):
@@ -162,51 +174,51 @@ def test_the_svd_workflows_have_the_papers_settings(name, guider, steps, calls, 
     assert ("Extract Backward Motion" in note(name)) == name.startswith("gi")
 
 
+def small_videos(name):
+    """Width, height, frames and rate of each video that a small run saves."""
+    chained = {"afb_finish_upscale": [(64, 32, 33, 16), (128, 64, 65, 32)], "multi_keyframe_join": [(96, 64, 129, 16)]}
+    plain = (96, 64, 9 if name in SVD else 33, rate_of(name))
+    return chained.get(name, [plain] * (2 if name == "kab_retro_wan2.1_flf2v" else 1))
+
+
+def measured(file):
+    with av.open(str(file)) as video:
+        stream = video.streams.video[0]
+        return stream.width, stream.height, sum(1 for _ in video.decode(stream)), stream.average_rate
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_workflow_runs_and_makes_a_video_of_the_asked_length(name, server, small, run):
     outputs = run(small(name))
-    length, rate = (9, 7.0) if name in SVD else (33, 16.0)
     saved = [value["images"][0] for title, value in outputs.items() if title.startswith(("Save Video", "SaveVideo"))]
-    assert len(saved) == (2 if name == "kab_retro_wan2.1_flf2v" else 1)
-    for file in saved:
-        with av.open(str(server.output / file["subfolder"] / file["filename"])) as video:
-            stream = video.streams.video[0]
-            assert (stream.width, stream.height, float(stream.average_rate)) == (96, 64, rate)
-            assert sum(1 for _ in video.decode(stream)) == length
+    found = sorted(measured(server.output / file["subfolder"] / file["filename"]) for file in saved)
+    assert found == small_videos(name)
     if name in SVD:
         return  # Keyframes to SVD moves no picture and has no report
+    if name == "multi_keyframe_join":
+        seams = outputs["Report: seams"]["text"][0].splitlines()
+        assert seams[0].startswith("4 segments, overlap 1, blend 0: 129 frames of 96x64, 16 fps")
+        places = [f"segment_{number} to segment_{number + 1} at frame {32 * number + 1}:" for number in (1, 2, 3)]
+        assert [line.split(" jump")[0] for line in seams if line.startswith("segment_")] == places
+        return
+    if name == "best_of_four":
+        told = outputs["Report: takes"]["text"][0]
+        ranked = re.findall(r"^\d\. (take_\d):", told, re.M)
+        assert sorted(ranked) == ["take_1", "take_2", "take_3", "take_4"]
+        assert told.startswith(f"Best: {ranked[0]} of 4 takes")
     report = outputs["Report: keyframes"]["text"][0]
-    assert "33 frames, 96x64, 16 fps" in report
+    width, height, length, rate = found[0]
+    assert f"{length} frames, {width}x{height}, {rate} fps" in report
     if name.startswith("afb"):
         plot = Image.open(io.BytesIO(server.image(outputs["Where the video breaks"]["images"][0])))
         assert plot.size == (1200, 600)
         anchor = Image.open(io.BytesIO(server.image(outputs["The anchor picture"]["images"][0])))
-        assert anchor.size == (96, 64)
+        assert anchor.size == (width, height)
         assert "anchor 1: frame" in outputs["Report: anchor"]["text"][0]
-        assert ": anchor (latent" in report
+        assert (": anchor (whole latent" if "hunyuan" in name else ": anchor (latent") in report
     else:
         assert ("frame 12: added image" in report) == name.startswith("keyframes")
         assert "clip_vision reads first_image and last_image." in report
-
-
-def tree(graph, key, patches=True):
-    """What a node does, ids and titles left out: its class, its values, and the trees of what is linked to it.
-
-    patches=False leaves out the attention nodes, as bypassing them does.
-    """
-    node = graph[key]
-    if not patches and node["class_type"] in PATCHES:
-        return tree(graph, node["inputs"]["model"][0], patches)
-    values = {
-        name: (tree(graph, value[0], patches), value[1]) if isinstance(value, list) else value
-        for name, value in node["inputs"].items()
-        if name != "filename_prefix"
-    }
-    return node["class_type"], values
-
-
-def saves(graph):
-    return {node["_meta"]["title"]: key for key, node in graph.items() if node["class_type"] == "SaveVideo"}
 
 
 def models(graph, title):
@@ -249,29 +261,26 @@ def test_both_passes_are_patched_and_the_final_one_knows_the_anchor(small):
     assert (graph[source]["class_type"], slot) == ("InbetweenSelectAnchors", 0)
 
 
-@pytest.fixture
-def decoded(server, run):
-    """Runs a graph and returns the bytes of every frame before the encoder, whose output differs from run to run."""
+def test_hunyuan_s_prompts_read_the_picture_that_their_pass_begins_with(object_info):
+    from pack.demo.graphs import api_graph, node_by_title
 
-    def frames(graph):
-        kept = {key: node for key, node in graph.items() if node["class_type"] not in ("CreateVideo", "SaveVideo")}
-        for key, node in graph.items():
-            if node["class_type"] == "VAEDecode":
-                title = f"frames of {node['_meta']['title']}"
-                kept[f"{key}_frames"] = {
-                    "class_type": "PreviewImage",
-                    "inputs": {"images": [key, 0]},
-                    "_meta": {"title": title},
-                }
-        shown = {title: value["images"] for title, value in run(kept).items() if title.startswith("frames of ")}
-        # by title: which of two videos the server makes first is chance
-        return [[pixels(server.image(image)) for image in shown[title]] for title in sorted(shown)]
-
-    return frames
-
-
-def pixels(file):
-    return Image.open(io.BytesIO(file)).tobytes()
+    graph = api_graph(flow("afb_hunyuan_i2v"), object_info)
+    for title, prompt, picture in (
+        ("Basic Guider (reverse)", "Reverse prompt (told backwards)", "Last picture"),
+        ("Basic Guider (final video)", "Forward prompt", "First picture"),
+    ):
+        guidance = graph[graph[node_by_title(graph, title)]["inputs"]["conditioning"][0]]
+        assert (guidance["class_type"], guidance["inputs"]["guidance"]) == ("FluxGuidance", 6)
+        conditioning = graph[guidance["inputs"]["conditioning"][0]]
+        text, _ = conditioning["inputs"]["positive"]
+        assert graph[text]["_meta"]["title"] == prompt
+        seen = graph[graph[text]["inputs"]["clip_vision_output"][0]]
+        assert graph[seen["inputs"]["image"][0]]["_meta"]["title"] == picture
+        loader, _ = models(graph, title)[-1]
+        assert loader == "UNETLoader"
+    found = inputs_by_class(graph)
+    steps, stop = found["BasicScheduler"]["steps"], found["InbetweenReverseCandidates"]["stop_step"]
+    assert f"**{steps + stop} model steps" in note("afb_hunyuan_i2v")
 
 
 def test_patches_of_strength_0_make_the_plain_video(small, decoded):
