@@ -25,13 +25,13 @@ def tracked() -> list[str]:
 
 
 def published() -> list[str]:
-    """Tracked files that .comfyignore leaves in (it holds plain folder and file names only)."""
+    """Tracked files that .comfyignore leaves in. Its entries begin with /, or docs/ would take web/docs/ too."""
     ignored = [line.strip() for line in (ROOT / ".comfyignore").read_text().splitlines() if line.strip()]
-    assert all(re.fullmatch(r"[\w./-]+", line) for line in ignored)
+    assert all(re.fullmatch(r"/[\w./-]+", line) for line in ignored)
     return [
         name
         for name in tracked()
-        if not any(name == entry or (entry.endswith("/") and name.startswith(entry)) for entry in ignored)
+        if not any(f"/{name}" == entry or (entry.endswith("/") and f"/{name}".startswith(entry)) for entry in ignored)
     ]
 
 
@@ -39,6 +39,7 @@ def test_the_archive_holds_the_pack_and_nothing_else():
     top = {name.split("/")[0] for name in published()}
     expected = {"__init__.py", "frames", "nodes", "patches", "samplers", "web", "locales", "workflows", "LICENSE"}
     assert top == expected | {"subgraphs", "README.md", "pyproject.toml", "requirements.txt"}
+    assert any(name.startswith("web/docs/") for name in published())
 
 
 def test_nothing_in_the_archive_is_what_a_scanner_flags():
