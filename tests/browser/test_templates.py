@@ -15,7 +15,7 @@ from pack.tests.small_sizes import small_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {PACK_FOLDER: ROOT / "workflows", "inbetween-demo-world": ROOT / "demo" / "world_nodes" / "workflows"}
-MANY_NODES = 40
+MANY_NODES = 40  # graphs of more are opened and compared, not run
 SIZE = "picture => [picture.naturalWidth, picture.naturalHeight]"
 TEMPLATES = [(category, path) for category, folder in FOLDERS.items() for path in sorted(folder.glob("*.json"))]
 
