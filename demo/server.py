@@ -128,7 +128,7 @@ class Server:
             if entry and entry["status"].get("completed"):
                 return entry
             if entry and entry["status"].get("status_str") == "error":
-                raise PromptError(_failure(entry))
+                raise PromptError(failure_text(entry))
             if self._process is not None and self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log_tail()}")
             time.sleep(0.1)
@@ -180,7 +180,8 @@ class Server:
         raise TimeoutError(f"the server was not ready after {timeout:.0f} s:\n{self.log_tail()}")
 
 
-def _failure(entry: dict[str, Any]) -> str:
+def failure_text(entry: dict[str, Any]) -> str:
+    """Why a prompt failed, from its history entry: "node type: message"."""
     for name, message in entry["status"]["messages"]:
         if name == "execution_error":
             return f"{message['node_type']}: {message['exception_message'].strip()}"

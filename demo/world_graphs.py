@@ -1,4 +1,4 @@
-"""The shipped Anchor Frame Bridging workflow on the demo world: its models, its size, and nothing else changed."""
+"""Shipped workflows on the demo world: its models, its size, and nothing else changed."""
 
 from __future__ import annotations
 
@@ -16,48 +16,59 @@ PICTURE_VAE = "demo_world_taesd.safetensors"
 STANDS_FOR = {"CLIPLoader": "DemoWorldWords", "CLIPVisionLoader": "DemoWorldPictures"}
 FRAMES = "frames"  # the node that shows every frame
 FORWARD = "Keyframes to Wan (forward, with anchor)"
-VALUES = {
+# MODELS_AND_SAMPLING of every workflow on the world, VALUES of one that bridges
+MODELS_AND_SAMPLING = {
     "UNETLoader.unet_name": TRANSFORMER,
     "VAELoader.vae_name": VAE,
     "ModelSamplingSD3.shift": SHIFT,
     "CFGGuider.cfg": CFG,
     "BasicScheduler.steps": STEPS,
-    "InbetweenReverseCandidates.stop_step": STOP_STEP,
     "InbetweenKeyframes.width": SIZE,
     "InbetweenKeyframes.height": SIZE,
     "InbetweenKeyframes.length": LENGTH,
     "InbetweenKeyframes.fps": FPS,
     "Negative prompt.text": "",
 }
+VALUES = {**MODELS_AND_SAMPLING, "InbetweenReverseCandidates.stop_step": STOP_STEP}
 
 
-def bridged_graph(object_info: Mapping[str, Any], first: str, last: str, caption: str, seed: int) -> Graph:
-    """The workflow for two pictures of the demo world. No LPIPS: its weights cannot be shipped, so 1-SSIM measures.
+def bridged_graph(
+    object_info: Mapping[str, Any], first: str, last: str, caption: str, seed: int, name: str = WORKFLOW
+) -> Graph:
+    """A bridging workflow for two pictures of the demo world.
 
     Args:
         object_info: the server's answer to /object_info.
         first, last: names of pictures in the server's input folder.
         caption: what happens, in the world's words.
         seed: of the noise.
+        name: of the workflow.
     """
-    graph = with_values(
-        api_graph(workflow(WORKFLOW), object_info),
-        {
-            **VALUES,
-            "First picture.image": first,
-            "Last picture.image": last,
-            "Forward prompt.text": caption,
-            "Reverse prompt (told backwards).text": reversed_caption(caption),
-            "RandomNoise.noise_seed": seed,
-        },
-    )
+    prompts = {"Forward prompt.text": caption, "Reverse prompt (told backwards).text": reversed_caption(caption)}
+    graph = world_graph(name, object_info, first, last, seed, {**VALUES, **prompts})
+    decoded = next(key for key, node in graph.items() if node["class_type"] == "VAEDecode")
+    return with_frames(graph, decoded)
+
+
+def world_graph(
+    name: str, object_info: Mapping[str, Any], first: str, last: str, seed: int, values: Mapping[str, Any]
+) -> Graph:
+    """A shipped workflow with the world's encoders and the given values, and without what makes a video file.
+
+    No LPIPS: its weights cannot be shipped, so 1-SSIM measures. first, last, seed: as for `bridged_graph`.
+    """
+    given = {"First picture.image": first, "Last picture.image": last, "RandomNoise.noise_seed": seed}
+    graph = with_values(api_graph(workflow(name), object_info), {**values, **given})
     for node in graph.values():
         if node["class_type"] in STANDS_FOR:
             node.update(class_type=STANDS_FOR[node["class_type"]], inputs={})
-    graph = without(graph, ("InbetweenLoadLPIPS", "CreateVideo", "SaveVideo"))
-    decoded = next(key for key, node in graph.items() if node["class_type"] == "VAEDecode")
-    graph[FRAMES] = {"class_type": "PreviewImage", "inputs": {"images": [decoded, 0]}, "_meta": {"title": "Frames"}}
-    return graph
+    return without(graph, ("InbetweenLoadLPIPS", "CreateVideo", "SaveVideo"))
+
+
+def with_frames(graph: Graph, decoded: str) -> Graph:
+    """A graph that also shows every frame that one of its nodes decodes."""
+    shown = {"class_type": "PreviewImage", "inputs": {"images": [decoded, 0]}, "_meta": {"title": "Frames"}}
+    return {**graph, FRAMES: shown}
 
 
 def plain_graph(bridged: Graph) -> Graph:
