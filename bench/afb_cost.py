@@ -10,13 +10,19 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..demo.host_process import start_host
 from ..demo.stand_ins import cached_stand_ins
+from .measured import measured
+from .step_cost import StepCost
+
+ENCODE, DECODE, SCORING, SELECTION = "VAE encode", "VAE decode", "LPIPS scoring", "selection and plot"
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +52,65 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+class AnchorParts:
+    """What the workflow calls around the model, for a video between two random pictures.
+
+    Args:
+        size: width, height, frames. vae: the model's. text: a conditioning, which stands for both prompts.
+    """
+
+    def __init__(self, size: tuple[int, int, int], vae: Any, text: list) -> None:
+        from ..nodes.keyframes import Keyframes, ReverseKeyframes
+
+        pictures = torch.rand(2, size[1], size[0], 3, generator=torch.Generator().manual_seed(1))
+        self.track = Keyframes.execute(*size, 16.0, "crop", pictures[:1], pictures[1:]).args[0]
+        self.reversed_track = ReverseKeyframes.execute(self.track).args[0]
+        self.vae, self._text = vae, text
+
+    def conditioned(self, track: Any) -> tuple[list, list, dict[str, Any]]:
+        """Positive, negative and the empty latent of a track."""
+        from ..nodes.conditioning import WanConditioning
+
+        return WanConditioning.execute(self._text, self._text, self.vae, track).args[:3]
+
+    def anchored(self, candidates: Tensor, metric: Any) -> Any:
+        """The track with the anchor that is found among the candidates, [F,H,W,3]."""
+        from ..nodes.anchors import SelectAnchors
+
+        return SelectAnchors.execute(self.track, candidates, metric=metric).args[0]
+
+
+def part_costs(parts: AnchorParts, metric: Any, device: torch.device) -> dict[str, StepCost]:
+    """What Anchor Frame Bridging adds beside model calls, each kind of work by itself: seconds and peak.
+
+    metric: LPIPS. device: the host's, where its work is done.
+    """
+    found: dict[str, StepCost] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        seconds, result, peak = measured(work, device)
+        found[name] = StepCost(seconds, peak)
+        return result
+
+    latent = timed(ENCODE, lambda: parts.conditioned(parts.reversed_track))[2]["samples"]
+    generator = torch.Generator().manual_seed(2)
+    latent = torch.randn(latent.shape, generator=generator)
+    frames = timed(DECODE, lambda: parts.vae.decode(latent))[0]
+    distances = timed(SCORING, lambda: metric.adjacent(frames))
+    timed(SELECTION, lambda: parts.anchored(frames, _Scored(metric.name, distances)))
+    return found
+
+
+class _Scored:
+    """A metric that has its distances already."""
+
+    def __init__(self, name: str, distances: Tensor) -> None:
+        self.name, self._distances = name, distances
+
+    def adjacent(self, frames: Tensor) -> Tensor:
+        return self._distances
+
+
 class _Graph:
     """The nodes of the workflow called one after another, with a clock on each kind of work."""
 
@@ -65,9 +130,7 @@ class _Graph:
         import comfy.patcher_extension
 
         from ..frames.lpips_host import load_lpips
-        from ..nodes.anchors import ReverseCandidates, SelectAnchors
-        from ..nodes.conditioning import WanConditioning
-        from ..nodes.keyframes import Keyframes, ReverseKeyframes
+        from ..nodes.anchors import ReverseCandidates
 
         seconds: dict[str, Any] = {"calls": 0, "model calls": 0.0}
 
@@ -79,26 +142,25 @@ class _Graph:
         model = self.model.clone()
         kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
         model.add_wrapper_with_key(kind, "bench.calls", counted)
-        vae = _Timed(self.vae, seconds, {"encode": "VAE encode", "decode": "VAE decode"})
-        size = (self.options.width, self.options.height, self.options.length)
-        pictures = torch.rand(2, size[1], size[0], 3, generator=torch.Generator().manual_seed(1))
-        track = Keyframes.execute(*size, 16.0, "crop", pictures[:1], pictures[1:]).args[0]
+        vae = _Timed(self.vae, seconds, {"encode": ENCODE, "decode": DECODE})
+        parts = AnchorParts((self.options.width, self.options.height, self.options.length), vae, self.text)
+        track = parts.track
         noise = self.host["RandomNoise"].execute(1).args[0]
         sampler = self.host["KSamplerSelect"].execute("euler").args[0]
         sigmas = self.host["BasicScheduler"].execute(model, "simple", self.options.steps, 1.0).args[0]
 
         def guided(of_track: Any) -> tuple[Any, Any]:
-            made = WanConditioning.execute(self.text, self.text, vae, of_track).args
-            return self.host["CFGGuider"].execute(model, made[0], made[1], 5.0).args[0], made[2]
+            positive, negative, latent = parts.conditioned(of_track)
+            return self.host["CFGGuider"].execute(model, positive, negative, 5.0).args[0], latent
 
         if bridge:
-            metric = _Timed(load_lpips("alexnet-owt-7be5be79.pth"), seconds, {"adjacent": "LPIPS scoring"})
-            guider, latent = guided(ReverseKeyframes.execute(track).args[0])
+            metric = _Timed(load_lpips("alexnet-owt-7be5be79.pth"), seconds, {"adjacent": SCORING})
+            guider, latent = guided(parts.reversed_track)
             stop = self.options.stop_step
             found = ReverseCandidates.execute(noise, guider, sampler, sigmas, latent, vae, stop).args[0]
-            with _Clock(seconds, "selection and plot"):
-                track = SelectAnchors.execute(track, found, metric=metric).args[0]
-            seconds["selection and plot"] -= seconds["LPIPS scoring"]
+            with _Clock(seconds, SELECTION):
+                track = parts.anchored(found, metric)
+            seconds[SELECTION] -= seconds[SCORING]
         guider, latent = guided(track)
         video = self.host["SamplerCustomAdvanced"].execute(noise, guider, sampler, sigmas, latent).args[0]
         self.host["VAEDecode"]().decode(vae, video)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .measured import measured
+from .random_weights import draw_weights
 
 SIZES = {"480x832x81": (21, 30, 52), "720x1280x81": (21, 45, 80)}  # latent frames, token rows and columns
 TEXT, PICTURES = 512, 514
@@ -91,11 +92,8 @@ class _Block:
         self.heads, self.width, self.device = width // 128, width, device
         feed = 27 * width // 10  # 13,824 at 5,120
         self.block = WanAttentionBlock("i2v_cross_attn", width, feed, self.heads, operation_settings=settings)
-        generator = torch.Generator(device).manual_seed(0)
-        for value in self.block.parameters():
-            scale = 1.0 if value.ndim == 1 else value.shape[-1] ** -0.5
-            value.data = (scale * torch.randn(value.shape, generator=generator, device=device)).bfloat16()
-        self.generator = generator
+        draw_weights(self.block)
+        self.generator = torch.Generator(device).manual_seed(1)
 
     def inputs(self, tokens: int) -> tuple[Tensor, Tensor]:
         def drawn(count: int) -> Tensor:

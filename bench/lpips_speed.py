@@ -9,9 +9,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def main(arguments: list[str]) -> int:
@@ -30,38 +33,54 @@ def main(arguments: list[str]) -> int:
     ideal = 2 * (options.frames - 1) / options.frames
     size = f"{options.size}x{options.size}"
     print(f"{options.frames} frames of {size}, {options.threads} thread(s), ideal {ideal:.2f}x\n")
-    print(f"{'backbone':<16} {'how':<14} {'pairwise s':>11} {'once s':>9} {'ratio':>7} {'largest difference':>20}")
+    print(f"{'backbone':<23} {'how':<14} {'pairwise s':>11} {'once s':>9} {'ratio':>7} {'largest difference':>20}")
     for kind in options.backbones:
-        compare(kind, frames, options.repeats)
+        metric, network = random_lpips(kind)
+        for how, pairs, chunk in (("one at a time", 1, 1), ("one batch", options.frames - 1, options.frames)):
+            both = compared(metric, network, frames, options.repeats, pairs, chunk)
+            times = f"{both.pairwise:>11.3f} {both.once:>9.3f} {both.pairwise / both.once:>6.2f}x"
+            print(f"{metric.name:<23} {how:<14} {times} {both.difference:>20.1e}", flush=True)
     return 0
 
 
-def compare(kind: str, frames: torch.Tensor, repeats: int) -> None:
-    """Prints two rows for a backbone: one frame or pair at a time, and all in one batch."""
-    from ..frames.lpips_host import BACKBONES, LPIPSMetric, random_network
-    from ..frames.perceptual_distance import to_lpips_range
+@dataclass(frozen=True)
+class Compared:
+    """Seconds of both ways to the distances of neighbouring frames, and how far their results are apart at most."""
+
+    pairwise: float
+    once: float
+    difference: float
+
+
+def random_lpips(kind: str) -> tuple[Any, torch.nn.Module]:
+    """The pack's LPIPS with a random backbone (alex, squeeze or vgg), and the lpips package's network inside it."""
+    from ..frames.lpips_host import LPIPSMetric, random_network
 
     network = random_network(kind)
-    metric = LPIPSMetric(kind, network)
+    return LPIPSMetric(kind, network), network
+
+
+def compared(metric: Any, network: torch.nn.Module, frames: Tensor, repeats: int, pairs: int, chunk: int) -> Compared:
+    """The lpips package on `pairs` pairs at once, and the pack's metric on `chunk` frames at once.
+
+    Args:
+        metric, network: from `random_lpips`. frames: [F,H,W,3] in 0..1, on the CPU; both bring them to the device.
+    """
+    from ..frames.perceptual_distance import to_lpips_range
+
     metric.adjacent(frames[:2])  # the network is on its device from here on
-    images = to_lpips_range(frames).to(metric.device)
 
-    def one_by_one() -> torch.Tensor:
-        return torch.cat([network(images[n, None], images[n + 1, None]).flatten() for n in range(len(images) - 1)])
+    def pairwise() -> Tensor:
+        images = to_lpips_range(frames).to(metric.device)
+        both = zip(images[:-1].split(pairs), images[1:].split(pairs), strict=True)
+        return torch.cat([network(these, those).flatten() for these, those in both]).cpu()
 
-    def in_one_batch() -> torch.Tensor:
-        return network(images[:-1], images[1:]).flatten()
-
-    for how, pairwise, chunk in (("one at a time", one_by_one, 1), ("one batch", in_one_batch, len(frames))):
-        once = partial(metric.adjacent, frames, chunk)
-        (slow, expected), (fast, found) = alternating(repeats, pairwise, once)
-        difference = float((expected.cpu() - found).abs().max())
-        shown = BACKBONES[kind][0]
-        print(f"{shown:<16} {how:<14} {slow:>11.3f} {fast:>9.3f} {slow / fast:>6.2f}x {difference:>20.1e}")
+    (slow, expected), (fast, found) = alternating(repeats, pairwise, partial(metric.adjacent, frames, chunk))
+    return Compared(slow, fast, float((expected - found).abs().max()))
 
 
 @torch.no_grad()
-def alternating(repeats: int, *works: Callable[[], torch.Tensor]) -> list[tuple[float, torch.Tensor]]:
+def alternating(repeats: int, *works: Callable[[], Tensor]) -> list[tuple[float, Tensor]]:
     """Median seconds and result of each work, run in turns so that a busy machine troubles all alike."""
     seconds: list[list[float]] = [[] for _ in works]
     results = [work() for work in works]  # the first run warms up and is not counted

@@ -6,6 +6,7 @@ import json
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,29 +19,40 @@ from torch.profiler import ProfilerActivity, profile
 def measured(work: Callable[[], Tensor], device: torch.device) -> tuple[float, Tensor, int]:
     """Seconds, result, and the most memory that a work holds at a time, above what was held before it."""
     if device.type == "cuda":
-        work()  # the first run warms up
+        work()  # the first run warms up; none on a CPU, where a run takes minutes
+    return measured_once(work, device)
+
+
+def measured_once(work: Callable[[], Tensor], device: torch.device) -> tuple[float, Tensor, int]:
+    """The same without a run before it that warms up."""
+    if device.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before, start = torch.cuda.memory_allocated(), time.perf_counter()
         result = work()
         torch.cuda.synchronize()
         return time.perf_counter() - start, result, torch.cuda.max_memory_allocated() - before
-    with _sampled_memory() as seen:  # no warm-up here, where a run takes minutes
+    with _sampled_memory() as seen:
         start = time.perf_counter()
         result = work()
         seconds = time.perf_counter() - start
     return seconds, result, max(seen) - seen[0]
 
 
-def tensor_peak(work: Callable[[], Tensor]) -> int:
+def tensor_peak(work: Callable[[], Tensor], device: torch.device | None = None) -> int:
     """Bytes of tensors that a work holds at most at a time, above what was held before it.
 
     On a CPU from the allocator's own record: a process keeps memory that was freed.
+
+    Args:
+        device: where the work is done; None: a GPU if there is one.
     """
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() if device is None else device.type == "cuda":
         return measured(work, torch.device("cuda"))[2]
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
-        work()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that a record does not remember an earlier one's events
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+            work()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         record.export_chrome_trace(str(path))

@@ -7,14 +7,15 @@ calls it once, with both conditionings in one batch where guidance needs both. N
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .measured import measured, tensor_peak
+from .random_weights import draw_weights
+from .step_cost import Step, StepCost, step_costs
+
+PLAIN = "plain, one direction"
 
 # method: what the guider turns, whether the backward pass has weights of its own
 FUSED = {
@@ -41,53 +42,59 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(options.threads)
     width, height = (int(side) // 8 for side in options.size.split("x"))
     where = torch.cuda.get_device_name() if gpu else f"CPU, {options.threads} thread(s)"
-    model = _random_svd(options.channels)
+    model = random_svd(options.channels)
     numbers = f"{options.channels} channels, {str(model.model.get_dtype()).removeprefix('torch.')}"
     print(f"SVD of {numbers}, {options.frames} frames of {options.size}, {where}; median of {options.repeats} steps")
     with torch.inference_mode():
+        runs = SVDRuns(model, options.frames, height, width)
         for guidance in (1.0, 3.0):
-            _print_guidance(_Runs(model, options.frames, height, width, options.repeats), guidance)
+            _print_guidance(guidance, runs.costs(guidance, options.repeats)[0])
     return 0
 
 
-def _print_guidance(runs: _Runs, guidance: float) -> None:
+def _print_guidance(guidance: float, costs: dict[str, StepCost]) -> None:
     print(f"\n{'max_cfg ' + format(guidance, 'g'):<34} {'s':>8} {'to two plain':>13} {'peak MB':>9} {'to plain':>9}")
-    seconds, peak = runs.plain(guidance)
-    print(f"{'plain, one direction':<34} {seconds:>8.2f} {'':>13} {peak / 2**20:>9.0f}", flush=True)
-    for name, (turn, weights) in FUSED.items():
-        took, held = runs.fused(guidance, turn, weights)
-        times = f"{took:>8.2f} {took / (2 * seconds):>12.2f}x"
-        print(f"{name:<34} {times} {held / 2**20:>9.0f} {held / peak:>8.2f}x", flush=True)
+    plain = costs.pop(PLAIN)
+    print(f"{PLAIN:<34} {plain.seconds:>8.2f} {'':>13} {plain.peak / 2**20:>9.0f}")
+    for name, cost in costs.items():
+        times = f"{cost.seconds:>8.2f} {cost.seconds / (2 * plain.seconds):>12.2f}x"
+        print(f"{name:<34} {times} {cost.peak / 2**20:>9.0f} {cost.peak / plain.peak:>8.2f}x", flush=True)
 
 
-class _Runs:
-    """Single steps of one model. Peak: bytes above what is held before a step, so without the model's weights."""
+class SVDRuns:
+    """Steps of one SVD on a video of noise, [frames, 4, height, width] in latents."""
 
-    def __init__(self, model: Any, frames: int, height: int, width: int, repeats: int) -> None:
+    def __init__(self, model: Any, frames: int, height: int, width: int) -> None:
         generator = torch.Generator().manual_seed(0)
-        self._model, self._repeats = model, repeats
+        self._model = model
         self._noise = torch.randn(frames, 4, height, width, generator=generator)
         self._tokens = torch.randn(2, 1, 1, 1024, generator=generator)
         self._pictures = torch.randn(2, 1, 4, height, width, generator=generator)
 
-    def plain(self, guidance: float) -> tuple[float, int]:
-        """(seconds, peak) of a step of the host's own guider."""
+    def costs(self, guidance: float, repeats: int) -> tuple[dict[str, StepCost], int]:
+        """What `step_costs` finds of the plain step and of every way to fuse two directions."""
+        steps = {PLAIN: Step(self._plain(guidance))}
+        steps |= {name: Step(self._fused(guidance, *way)) for name, way in FUSED.items()}
+        return step_costs(steps, self._noise, torch.tensor([LEVEL, 0.0]), repeats)
+
+    def _plain(self, guidance: float) -> Any:
+        """The host's own guider."""
         import comfy.samplers
 
         guider = comfy.samplers.CFGGuider(self._model)
         guider.set_conds(*self._conditionings(0))
         guider.set_cfg(guidance)
-        return self._step(guider)
+        return guider
 
-    def fused(self, guidance: float, turn: str, weights: bool) -> tuple[float, int]:
-        """(seconds, peak) of a step of the pack's guider."""
+    def _fused(self, guidance: float, turn: str, weights: bool) -> Any:
+        """The pack's guider."""
         from ..patches.temporal_maps_host import MirroredAttention
         from ..samplers.bidirectional_guider_host import BidirectionalGuider
 
         attention = MirroredAttention(turn, _random_motion(self._model) if weights else None)
         guider = BidirectionalGuider(self._model, attention, 1.0, guidance, "symmetric", "mean")
         guider.set_directions(self._conditionings(0), self._conditionings(1))
-        return self._step(guider)
+        return guider
 
     def _conditionings(self, end: int) -> tuple[list, list]:
         settings = {"motion_bucket_id": 127, "fps": 7, "augmentation_level": 0.02}
@@ -95,26 +102,8 @@ class _Runs:
         positive = [[token, {**settings, "concat_latent_image": picture}]]
         return positive, [[torch.zeros_like(token), {**settings, "concat_latent_image": torch.zeros_like(picture)}]]
 
-    def _step(self, guider: Any) -> tuple[float, int]:
-        import comfy.samplers
 
-        seen: list[float] = []
-        peaks: list[int] = []
-
-        def sampler(model: Callable, x: Tensor, sigmas: Tensor, extra_args: dict, **rest: Any) -> Tensor:
-            def step() -> Tensor:
-                return model(x, x.new_full((len(x),), LEVEL), **extra_args)
-
-            peaks.append(tensor_peak(step))  # warms up, too
-            seen.extend(measured(step, x.device)[0] for _ in range(self._repeats))
-            return x
-
-        sampler, noise = comfy.samplers.KSAMPLER(sampler), self._noise
-        guider.sample(noise, torch.zeros_like(noise), sampler, torch.tensor([LEVEL, 0.0]), disable_pbar=True, seed=0)
-        return statistics.median(seen), peaks[0]
-
-
-def _random_svd(channels: int) -> Any:
+def random_svd(channels: int) -> Any:
     """A host model patcher with SVD in its released layout and random weights."""
     import comfy.model_base
     import comfy.model_management
@@ -129,10 +118,7 @@ def _random_svd(channels: int) -> Any:
     config = comfy.supported_models.SVD_img2vid({**unet_arguments(), **layout, "legacy": False, "dtype": dtype})
     config.set_inference_dtype(dtype, None)
     model = comfy.model_base.SVD_img2vid(config, device=device).eval()
-    generator = torch.Generator(device).manual_seed(0)
-    for value in model.diffusion_model.parameters():
-        scale = 1.0 if value.ndim == 1 else value[0].numel() ** -0.5
-        value.data.normal_(std=scale, generator=generator)
+    draw_weights(model.diffusion_model)
     return comfy.model_patcher.ModelPatcher(model, device, torch.device("cpu"))
 
 
