@@ -8,6 +8,7 @@ Its one model, StubVideo, fades from the first picture to the last and adds nois
 
 import argparse
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -102,7 +103,8 @@ class Stub:
     async def send(self, client, kind, data):
         socket = self.sockets.get(client)
         if socket is not None and not socket.closed:
-            await socket.send_str(json.dumps({"type": kind, "data": data}))
+            with contextlib.suppress(ConnectionError):  # who asked is gone; what was asked for is made all the same
+                await socket.send_str(json.dumps({"type": kind, "data": data}))
 
     async def listen(self, request):
         socket = self.sockets[request.query["clientId"]] = web.WebSocketResponse()
@@ -125,7 +127,7 @@ class Stub:
             error = {"message": "Value not in list", "details": "text: 'refused'"}
             found = {"n3": {"errors": [error], "class_type": "CLIPTextEncode"}}
             return web.json_response({"error": {"message": "invalid"}, "node_errors": found}, status=400)
-        prompt_id = uuid.uuid4().hex
+        prompt_id = body.get("prompt_id") or uuid.uuid4().hex
         await self.queue.put((prompt_id, body["prompt"], body["client_id"]))
         return web.json_response({"prompt_id": prompt_id})
 

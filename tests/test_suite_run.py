@@ -332,6 +332,13 @@ def test_two_runs_do_not_share_a_folder(judge, tmp_path, capsys):
             "calm cannot make 65x64: its sides are multiples of 2; ",
         ),
         (["--baseline", "loud"], "--baseline loud is none of the workflows: calm, noisy."),
+        (["--lengths", "9", "2"], "--lengths 2: at least 3 frames can be judged."),
+        (["--lengths", "0"], "--lengths 0: at least 3 frames can be judged."),
+        (["--fps", "0"], "--fps 0: frames a second are 1 to 240."),
+        (["--fps", "nan"], "--fps nan: frames a second are 1 to 240."),
+        (["--server", "127.0.0.1:8188"], "--server 127.0.0.1:8188 is no address; write http://HOST:PORT"),
+        (["--server", "localhost:8188"], "--server localhost:8188 is no address; write http://HOST:PORT"),
+        (["--server", "http://"], "--server http: is no address; write http://HOST:PORT"),
     ],
 )
 def test_wrong_options_are_told(options, said, judge, capsys):
@@ -339,8 +346,45 @@ def test_wrong_options_are_told(options, said, judge, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_results_among_the_clips_are_refused(judge, data, capsys):
+    assert judge(out=data / "results") == run.UNUSABLE
+    assert f"--out {data / 'results'} is in the folder of the clips" in capsys.readouterr().err
+    assert not (data / "results").exists()
+
+
+def test_clips_of_another_folder_do_not_join_the_results(judge, data, tmp_path, capsys):
+    judge("--lengths", "9")
+    before = score_rows(tmp_path / "out")
+    other = Path(shutil.copytree(data, tmp_path / "other"))
+    assert judge("--lengths", "9", folder=other) == run.UNUSABLE
+    assert "made with --data data, now it is other" in capsys.readouterr().err
+    assert score_rows(tmp_path / "out") == before
+
+
+@pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="LPIPS is loaded by ComfyUI: ./dev test names it")
+def test_distances_with_and_without_lpips_do_not_join(judge, tmp_path, capsys):
+    import torch
+    from torchvision.models import alexnet
+
+    weights = tmp_path / "alexnet-owt-7be5be79.pth"
+    torch.save(alexnet(weights=None).state_dict(), weights)
+    assert judge("--lengths", "9") == run.DONE
+    assert judge("--lengths", "9", "--lpips", str(weights)) == run.DONE
+    assert all(row["lpips"] for row in score_rows(tmp_path / "out"))
+    assert judge("--lengths", "9") == run.UNUSABLE
+    assert "made with --lpips alexnet-owt-7be5be79.pth" in capsys.readouterr().err
+
+
 def test_a_workflow_of_another_size_is_scaled_and_the_table_says_so(judge, tmp_path):
     assert judge("--lengths", "9", "--size", "64x64", "noisy=96x48") == run.DONE
     table = (tmp_path / "out" / "table.md").read_text()
     assert "noisy makes 96x48 and is scaled." in table
     assert "calm makes" not in table
+
+
+def test_an_empty_prompt_may_be_asked_for(judge, data, tmp_path):
+    path, entries = captions(data)
+    del entries[0]["caption"]
+    path.write_text(json.dumps(entries))
+    assert judge("--lengths", "9", "--caption", "") == run.DONE
+    assert len(score_rows(tmp_path / "out")) == 2 * 4

@@ -104,6 +104,14 @@ def test_a_clip_that_loses_its_servers_too_often_is_known(store):
     assert store.put_back(take(store), lost=False) is False
 
 
+def test_a_clip_that_lost_its_server_comes_after_those_that_did_not(store):
+    store.add(NAMES, clips(2, [9]))
+    lost = take(store, before="a")
+    store.put_back(lost, lost=True)
+    taken = [take(store, before="a").id for _ in range(4)]
+    assert taken[-1] == lost.id
+
+
 def test_only_the_asked_workflows_and_lengths_count(store):
     store.add(NAMES, clips())
     assert store.counts(["a"], [9]) == {"waiting": 3}

@@ -72,6 +72,13 @@ def test_another_size_is_pillows():
     assert resized(video, 48, 32) is video
 
 
+def test_a_broken_picture_of_a_server_is_told():
+    whole = encoded_picture(frames(1, 64, 64)[0])
+    for broken in (b"<html>", whole[: len(whole) // 2]):
+        with pytest.raises(ValueError, match="frame 1 that the server handed over is broken"):
+            decoded_pictures([whole, broken])
+
+
 def test_names_of_files_are_safe_and_stay_different():
     assert file_name("bear_01") == "bear_01"
     names = ["a/b", "a_b", "a b", "../a", "ä", "", ".", "CON?", "x" * 200, "x" * 201]

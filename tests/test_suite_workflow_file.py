@@ -137,16 +137,35 @@ def test_frames_goes_before_create_video(written):
         read_workflow(written(graph), NODES)
 
 
-@pytest.mark.parametrize("text", ["{", "[1, 2]", '{"a": 1}', '"text"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[1, 2]",
+        '{"a": 1}',
+        '"text"',
+        '{"nodes": 1}',
+        '{"nodes": [1], "links": []}',
+        '{"nodes": [{"id": 1}], "links": []}',
+        '{"1": {"class_type": "LoadImage", "inputs": []}}',
+    ],
+)
 def test_a_file_that_is_no_workflow_is_told(text, tmp_path):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(WorkflowError, match=r"x\.json"):
+    with pytest.raises(WorkflowError, match=r"x\.json: is no ComfyUI workflow\. Save it from the browser"):
         read_workflow(tmp_path / "x.json", NODES)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(WorkflowError, match="cannot be read as a workflow"):
+    with pytest.raises(WorkflowError, match=r"x\.json cannot be read: No such file or directory\."):
         read_workflow(tmp_path / "x.json", NODES)
+
+
+def test_a_picture_in_place_of_a_workflow_is_told(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(WorkflowError, match=r"x\.png: is no ComfyUI workflow\. Save it from the browser"):
+        read_workflow(tmp_path / "x.png", NODES)
 
 
 def test_what_a_server_lacks_is_told(written):
@@ -157,6 +176,15 @@ def test_what_a_server_lacks_is_told(written):
         "it has no node InbetweenKeyframes; is the node pack installed there?"
     ]
     assert missing_on_server(read_workflow(written(workflow()), NODES), NODES) == []
+
+
+def test_a_choice_that_brings_inputs_of_its_own_is_known(written):
+    choices = ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "small", "inputs": {}}, {"key": "large", "inputs": {}}]}]
+    nodes = {**NODES, "StubVideo": {**NODES["StubVideo"], "input": {"required": {"weights": choices}}}}
+    assert missing_on_server(read_workflow(written(workflow(weights="large")), nodes), nodes) == []
+    assert missing_on_server(read_workflow(written(workflow(weights="huge")), nodes), nodes) == [
+        "\"Stub Video\" asks for weights 'huge', which it does not have."
+    ]
 
 
 def test_a_changed_value_changes_the_digest_and_a_changed_note_does_not(written):
@@ -180,3 +208,10 @@ def test_a_changed_value_changes_the_digest_and_a_changed_note_does_not(written)
 )
 def test_a_length_that_the_model_cannot_make_becomes_the_next_one_it_can(grid, asked, legal):
     assert grid.legal_length(asked) == legal
+
+
+def test_a_picture_in_a_folder_below_is_the_servers_to_find(written):
+    graph = workflow()
+    graph["n8"] = {"class_type": "LoadImage", "inputs": {"image": "below/x.png"}, "_meta": {"title": "Style"}}
+    graph["n6"]["inputs"]["style"] = ["n8", 0]
+    assert missing_on_server(read_workflow(written(graph), NODES), NODES) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ import aiohttp
 
 from .server import ComfyServer, ServerGoneError
 from .workflow_file import Workflow, missing_on_server
+
+LOCAL = "http://127.0.0.1:8188"  # where ComfyUI listens unless it is told otherwise
 
 
 @dataclass
@@ -61,12 +64,15 @@ async def connected(urls: Sequence[str], session: aiohttp.ClientSession, version
     """
     fleet = Fleet(version or "")
     for url in dict.fromkeys(one.rstrip("/") for one in urls):
+        if not re.match(r"https?://[^/]", url):
+            fleet.left_out.append(f"--server {url} is no address; write http://HOST:PORT, such as {LOCAL}.")
+            continue
         server = ComfyServer(url, session)
         try:
             found, nodes = await server.version(), await server.object_info()
-        except (ServerGoneError, ValueError, aiohttp.InvalidURL) as error:
-            wrong = isinstance(error, ServerGoneError)
-            fleet.left_out.append(str(error) if wrong else f"{url} is no ComfyUI server; write http://HOST:PORT.")
+        except (ServerGoneError, ValueError, AttributeError) as error:
+            gone = isinstance(error, ServerGoneError)
+            fleet.left_out.append(str(error) if gone else f"{url} is no ComfyUI server: its answers are other ones.")
             continue
         fleet.version = fleet.version or found
         if found != fleet.version:

@@ -30,7 +30,7 @@ def found_clips(folder: Path, length: int, caption: str | None, left_out: list[s
         except ClipError as error:
             left_out.append(str(error))
             continue
-        if told:
+        if told is not None:
             yield SuiteClip(name, kind, length, caption=told, reverse_caption="", source=path)
         else:
             left_out.append(

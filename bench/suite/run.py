@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import re
 import signal
 import sqlite3
@@ -26,14 +27,15 @@ from .dataset import Dataset, open_dataset
 from .fleet import Fleet, connected
 from .measure_options import add_arguments, chosen_measures, files_given
 from .report import clip_columns, results
-from .spread import Plan, Spread
+from .spread import SHORTEST, Plan, Spread
 from .store import FILE, Store, StoreError
 from .workflow_file import Workflow, WorkflowError, read_workflow
 from .write import write_results
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+MOST_FPS = 240
 AGAIN = "run the same command again to go on."
-VERSION = "ComfyUI"  # the setting under which the servers' version is kept
+VERSION, LPIPS = "ComfyUI", "--lpips"  # settings that are asked for by name
 
 
 class UsageError(Exception):
@@ -84,6 +86,7 @@ def judged(options: argparse.Namespace) -> int:
     Raises:
         UsageError, StoreError, ClipError: nothing can be made.
     """
+    _check(options)
     dataset = open_dataset(options.data, options.lengths, options.caption)
     store = Store(options.out)
     try:
@@ -97,6 +100,23 @@ def judged(options: argparse.Namespace) -> int:
     finally:
         store.close()
     return NOT_DONE
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises UsageError for what is wrong whatever the data and the servers are."""
+    wrong = []
+    short = [length for length in options.lengths or () if length < SHORTEST]
+    if short:
+        wrong.append(f"--lengths {short[0]}: at least {SHORTEST} frames can be judged.")
+    if not (math.isfinite(options.fps) and 1 <= options.fps <= MOST_FPS):
+        wrong.append(f"--fps {options.fps:g}: frames a second are 1 to {MOST_FPS}.")
+    if options.out.resolve().is_relative_to(options.data.resolve()):
+        wrong.append(
+            f"--out {options.out} is in the folder of the clips, and the next run would take the results for clips: "
+            f"give a folder outside of {options.data}."
+        )
+    if wrong:
+        raise UsageError("\n".join(wrong))
 
 
 async def _made(options: argparse.Namespace, dataset: Dataset, store: Store) -> _Assignment:
@@ -149,16 +169,23 @@ class _Assignment:
         )
         self.settings = {
             VERSION: version,
+            "--data": dataset.name,
             "--seed": str(options.seed),
+            "--fps": f"{options.fps:g}",
             "--size": "x".join(map(str, size)),
             **{f"the size of {name}": "x".join(map(str, own)) for name, own in sizes.items()},
             **{f"the contents of {one.name}.json": one.digest for one in workflows.values()},
-            **({"--lpips": options.lpips.name} if metric else {}),
+            **({LPIPS: options.lpips.name} if metric else {}),
             **files_given(options),
         }
 
     def enter(self, store: Store) -> None:
         """Puts every clip into the store, and back into its queue what is not finished."""
+        if (before := store.setting(LPIPS)) and not self.plan.metric:
+            raise UsageError(
+                f"the keyframe distances here were made with {LPIPS} {before}, and without it they are other numbers: "
+                f"give it again, or give another --out."
+            )
         store.settle(self.settings)
         store.add(self.plan.names, self.dataset.clips())
         store.resume([measure.key for measure in clip_columns(self.plan)])

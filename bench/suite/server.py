@@ -63,25 +63,25 @@ class ComfyServer:
         Raises:
             PromptFailedError: the server refused the graph, or a node raised. Cancelled: the server's work is, too.
         """
-        client = uuid.uuid4().hex
+        client, prompt_id = uuid.uuid4().hex, str(uuid.uuid4())
         try:
             async with self._session.ws_connect(f"{self.url}/ws?clientId={client}", heartbeat=30, max_msg_size=0) as ws:
-                prompt_id = await self._queue(graph, client)
                 try:
+                    await self._queue(graph, client, prompt_id)
                     await self._follow(ws, prompt_id, told)
                 except asyncio.CancelledError:
                     await self._cancel(prompt_id)
                     raise
-        except (aiohttp.ClientError, OSError) as error:
-            raise ServerGoneError(f"{self.url} does not answer ({error}).") from None
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._gone("does not answer", error) from None
         return await self._collect(prompt_id)
 
-    async def _queue(self, graph: Graph, client: str) -> str:
-        body = {"prompt": graph, "client_id": client}
+    async def _queue(self, graph: Graph, client: str, prompt_id: str) -> None:
+        """The name is ours, so that a prompt can be taken back before the server has answered."""
+        body = {"prompt": graph, "client_id": client, "prompt_id": prompt_id}
         status, text = await self._ask("POST", "/prompt", json=body, refusals=True)
         if status != 200:
             raise PromptFailedError(_refusal(text, graph))
-        return json.loads(text)["prompt_id"]
 
     async def _follow(self, ws: aiohttp.ClientWebSocketResponse, prompt_id: str, told: Callable[[float], None]) -> None:
         """Returns when the prompt is done, well or not."""
@@ -143,7 +143,7 @@ class ComfyServer:
                 answer.raise_for_status()
                 return await answer.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise ServerGoneError(f"{self.url} does not hand over its frames ({error}).") from None
+            raise self._gone("does not hand over its frames", error) from None
 
     async def _cancel(self, prompt_id: str) -> None:
         """Takes the prompt off the server, whether it waits or runs; what others do there goes on."""
@@ -168,7 +168,10 @@ class ComfyServer:
                     raise ServerGoneError(f"{self.url} answers {answer.status} to {path}: {text[:200]}")
                 return answer.status, text
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise ServerGoneError(f"{self.url} does not answer ({error or type(error).__name__}).") from None
+            raise self._gone("does not answer", error) from None
+
+    def _gone(self, what: str, error: Exception) -> ServerGoneError:
+        return ServerGoneError(f"{self.url} {what} ({str(error) or type(error).__name__}).")
 
 
 def _refusal(text: str, graph: Graph) -> str:

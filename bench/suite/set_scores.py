@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from .clips import ClipError
 from .results import SetScore
 from .set_measures import Features, MeasureError, SetMeasure
-from .spread import Plan
+from .spread import FramesGoneError, Plan
 from .store import Job, Store
 from .video_files import write_bytes
 
@@ -33,8 +34,10 @@ def set_scores(plan: Plan, store: Store, measures: Sequence[SetMeasure]) -> tupl
                         _features(plan, measure, job)
                     _truth_features(plan, measure, jobs[0])
                     usable.append(jobs)
-                except MeasureError as error:
+                except (MeasureError, ClipError) as error:
                     notes.setdefault(str(error))
+                except FramesGoneError as error:
+                    notes.setdefault(f"{measure.measure.title} lacks a clip whose frames are gone or damaged: {error}")
             found += _of_length(plan, measure, length, usable)
     return found, list(notes)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ from .workflow_file import Workflow
 PATIENCE_SECONDS = 60.0  # without any server at work
 ASK_AGAIN_SECONDS = (1, 2, 5, 10)  # between questions to a server that went away; the last one again and again
 SHORTEST = 3  # frames that can be judged
+
+
+class FramesGoneError(Exception):
+    """The frames of a video that was made are gone or damaged; the text names the file."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,12 @@ class Plan:
         return self.folder / "features" / measure / self._file("truth", clip, ".npy", own="=")
 
     def scored_video(self, job: Job) -> Frames:
-        """A video at the length and size at which all are scored."""
-        return resized(resampled(read_video(self.exact_file(job)), job.clip.length), *self.size)
+        """A video at the length and size at which all are scored. Raises FramesGoneError."""
+        try:
+            frames = read_video(self.exact_file(job))
+        except (FileNotFoundError, av.error.FFmpegError) as error:
+            raise FramesGoneError(str(error)) from None
+        return resized(resampled(frames, job.clip.length), *self.size)
 
     def scored_truth(self, clip: SuiteClip) -> Frames:
         """The truth of a clip at that size."""
@@ -135,7 +144,7 @@ class Spread:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self, server: ComfyServer) -> None:
-        before = ""
+        before, losses = "", 0  # losses: one after another
         while True:
             job = self._store.next_to_make(self._plan.names, self._plan.lengths, before)
             if job is None:
@@ -151,14 +160,14 @@ class Spread:
                 self._busy -= 1
                 self._shares.pop(server.url, None)
                 self._tell_change()
-            if gone and not await self._is_back(server):
+            losses = losses + 1 if gone else 0
+            if gone and not await self._is_back(server, losses):
                 return
 
     async def _made_or_gone(self, server: ComfyServer, job: Job) -> bool:
         """Makes a job; true if the server went away over it."""
         try:
             await self._make(server, job)
-            self._alive_at = time.monotonic()
         except ServerGoneError as error:
             if self._store.put_back(job, lost=True):
                 tqdm.write(f"{error} {job.clip.name} ({job.workflow}) goes back into the queue.")
@@ -182,7 +191,10 @@ class Spread:
         length = workflow.grid.legal_length(clip.length)
         graph = workflow.filled(clip, (pictures[0], pictures[1]), size, length, clip_seed(plan.seed, clip))
         began = time.monotonic()
-        shown = await server.frames(graph, lambda share: self._show(server, share))
+        try:
+            shown = await server.frames(graph, lambda share: self._show(server, share))
+        finally:
+            self._alive_at = time.monotonic()
         seconds = time.monotonic() - began
         frames = await asyncio.to_thread(decoded_pictures, shown)
         if len(frames) < SHORTEST:
@@ -190,18 +202,30 @@ class Spread:
         await asyncio.to_thread(write_exactly, plan.exact_file(job), frames, plan.fps)
         self._store.keep_made(job, (len(frames), frames.shape[2], frames.shape[1]), seconds)
 
-    async def _is_back(self, server: ComfyServer) -> bool:
-        """Asks a server that went away until it answers; false when there is nothing left to do or no hope."""
-        turn = 0
-        while self._busy or (self._waiting() and time.monotonic() - self._alive_at < PATIENCE_SECONDS):
-            await asyncio.sleep(ASK_AGAIN_SECONDS[min(turn, len(ASK_AGAIN_SECONDS) - 1)])
-            turn += 1
+    async def _is_back(self, server: ComfyServer, losses: int) -> bool:
+        """Asks a server that went away until it answers; false when there is nothing left to do or no hope.
+
+        losses: clips that it lost one after another; the more, the longer it is left alone first.
+        """
+        for turn in itertools.count(losses - 1):
+            await self._rest(ASK_AGAIN_SECONDS[min(turn, len(ASK_AGAIN_SECONDS) - 1)])
+            if not self._is_hopeful():
+                return False
             try:
                 await server.version()
                 return True
             except ServerGoneError:
                 continue
-        return False
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits, though no longer than there is hope."""
+        end = time.monotonic() + seconds
+        while self._is_hopeful() and (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+
+    def _is_hopeful(self) -> bool:
+        """Whether something is left to do and a server worked not long ago."""
+        return bool(self._busy or (self._waiting() and time.monotonic() - self._alive_at < PATIENCE_SECONDS))
 
     def _waiting(self) -> int:
         return self._store.counts(self._plan.names, self._plan.lengths).get("waiting", 0)
@@ -219,10 +243,10 @@ class Spread:
     async def _score(self, job: Job) -> None:
         try:
             scores, per_frame = await asyncio.to_thread(self._scores, job)
-        except (FileNotFoundError, av.error.FFmpegError) as error:
+        except FramesGoneError as error:
             self._store.remake(job)
             self._leave_out(job, f"its frames are gone or damaged ({error}); run again to make them anew.")
-        except (ClipError, ValueError) as error:
+        except (ClipError, ValueError, av.error.FFmpegError) as error:
             self._leave_out(job, str(error))
         else:
             self._store.keep_scores(job, scores, per_frame)
@@ -261,11 +285,13 @@ class Spread:
         self._changed.set()
 
     async def _wait_for_change(self) -> None:
+        """Not by asyncio.wait_for: before Python 3.12 it loses a cancellation that meets the change."""
         self._changed.clear()
+        change = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait_for(self._changed.wait(), 1.0)
-        except asyncio.TimeoutError:
-            pass
+            await asyncio.wait({change}, timeout=1.0)
+        finally:
+            change.cancel()
 
 
 def clip_seed(seed: int, clip: SuiteClip) -> int:

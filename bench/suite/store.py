@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS job (
     state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
     made TEXT, scores TEXT, per_frame TEXT, seconds REAL,
     UNIQUE (workflow, clip, length));
-CREATE INDEX IF NOT EXISTS by_state ON job (state, workflow, length, id);
+CREATE INDEX IF NOT EXISTS by_turn ON job (state, attempts, workflow, length, id);
 CREATE INDEX IF NOT EXISTS by_clip ON job (length, clip, workflow);
 """
 
@@ -127,12 +127,16 @@ class Store:
         self._do("UPDATE job SET state = 'waiting', attempts = 0, reason = '' WHERE state IN ('running', 'left_out')")
 
     def next_to_make(self, workflows: Sequence[str], lengths: Sequence[int], before: str) -> Job | None:
-        """Takes a waiting job; of the workflow `before` if there is one, since its models are still loaded."""
+        """Takes a waiting job; of the workflow `before` if there is one, since its models are still loaded.
+
+        Jobs that lost a server come after all others, so that one server that fails at once does not spend all the
+        attempts of a clip while others work.
+        """
         chosen, values = _chosen(workflows, lengths)
-        for only in ("AND workflow = ?", ""):
+        for only in ("AND workflow = ? AND attempts = 0", ""):
             found = self._file.execute(
                 f"UPDATE job SET state = 'running' WHERE id = (SELECT id FROM job WHERE state = 'waiting' AND {chosen} "
-                f"{only} ORDER BY workflow, length, id LIMIT 1) RETURNING {_COLUMNS}",
+                f"{only} ORDER BY attempts, workflow, length, id LIMIT 1) RETURNING {_COLUMNS}",
                 [*values, *([before] if only else [])],
             ).fetchone()
             if found:

@@ -86,7 +86,7 @@ def _described_clip(entry: Any, places: Sequence[Path], length: int, caption: st
         raise ClipError('is not of the form {"folder": ..., "caption": ...}.')
     inside = _inside(entry.get("folder"))
     told = _text(entry, "caption") or caption
-    if not told:
+    if told is None:
         raise ClipError(f"({'/'.join(inside)}) has no caption; write one, or give --caption for those without.")
     candidates = [place.joinpath(*inside) for place in places]
     source = next((path for path in candidates if os.path.exists(path)), candidates[0])

@@ -23,11 +23,18 @@ Frames = NDArray[np.uint8]  # [N, H, W, 3], RGB
 
 
 def decoded_pictures(pictures: Sequence[bytes]) -> Frames:
-    """PNG files of one size as frames. Raises ValueError where there are none, or sizes differ."""
-    frames = [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) for one in pictures]
+    """PNG files of one size as frames. Raises ValueError where there are none, one is broken, or sizes differ."""
+    frames = [_decoded(number, one) for number, one in enumerate(pictures)]
     if len({frame.shape for frame in frames}) != 1:
         raise ValueError("the workflow gave no frames" if not frames else "the workflow gave frames of several sizes")
     return np.stack(frames)
+
+
+def _decoded(number: int, picture: bytes) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"frame {number} that the server handed over is broken ({error})") from None
 
 
 def encoded_picture(frame: NDArray[np.uint8]) -> bytes:

@@ -174,20 +174,31 @@ def missing_on_server(workflow: Workflow, object_info: Mapping[str, Any]) -> lis
             lines.append(f"it has no node {kind}; is the node pack installed there?")
             continue
         spec = object_info[kind]["input"]
-        for name, (choices, *rest) in {**spec.get("required", {}), **spec.get("optional", {})}.items():
-            options = choices if isinstance(choices, list) else (rest[0] if rest else {}).get("options")
-            value = node["inputs"].get(name)
-            known = not options or (key, name) in filled or isinstance(value, list) or value is None
-            if not known and value not in options:
+        for name, widget in {**spec.get("required", {}), **spec.get("optional", {})}.items():
+            choices, value = _choices(*widget), node["inputs"].get(name)
+            open_to_all = not choices or (key, name) in filled or isinstance(value, list) or value is None
+            if not open_to_all and value not in choices:
                 lines.append(f'"{title}" asks for {name} {value!r}, which it does not have.')
     return list(dict.fromkeys(lines))
 
 
+def _choices(kind: Any, options: Mapping[str, Any] | None = None) -> list[Any]:
+    """What a widget may be set to; empty where that is not a list, or not the whole of it."""
+    options = options or {}
+    if any(name.endswith("_upload") for name in options):
+        return []  # files of the input folder itself; those in folders below it are not listed
+    found = kind if isinstance(kind, list) else options.get("options") or ()
+    return [one["key"] if isinstance(one, dict) and "key" in one else one for one in found]
+
+
 def _graph(path: Path, object_info: Mapping[str, Any]) -> Graph:
+    no_workflow = f"{path.name}: is no ComfyUI workflow. Save it from the browser, or with Export (API)."
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkflowError(f"{path}: cannot be read as a workflow ({error}).") from None
+    except OSError as error:
+        raise WorkflowError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        found = None
     if isinstance(found, dict) and "nodes" in found:
         try:
             return api_graph(found, object_info)
@@ -196,14 +207,20 @@ def _graph(path: Path, object_info: Mapping[str, Any]) -> Graph:
                 f"{path.name}: {error}. Delete that node or install what brings it; or save the workflow with "
                 f"Export (API), which leaves muted nodes out."
             ) from None
-    if not isinstance(found, dict) or not all(isinstance(n, dict) and "class_type" in n for n in found.values()):
-        raise WorkflowError(f"{path.name}: is no ComfyUI workflow. Save it from the browser, or with Export (API).")
+        except (KeyError, TypeError, AttributeError):
+            raise WorkflowError(no_workflow) from None
+    if not isinstance(found, dict) or not found or not all(_is_node(one) for one in found.values()):
+        raise WorkflowError(no_workflow)
     titled = {}
     for key, node in found.items():
         shown = object_info.get(node["class_type"], {}).get("display_name") or node["class_type"]
-        title = node.get("_meta", {}).get("title") or shown
+        title = (node.get("_meta") or {}).get("title") or shown
         titled[key] = {**node, "inputs": node.get("inputs", {}), "_meta": {"title": title}}
     return titled
+
+
+def _is_node(found: Any) -> bool:
+    return isinstance(found, dict) and "class_type" in found and isinstance(found.get("inputs", {}), dict)
 
 
 def _named_inputs(graph: Graph) -> tuple[dict[str, tuple[tuple[str, str], ...]], list[str]]:
