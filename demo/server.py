@@ -91,6 +91,12 @@ class Server:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """Ends our own process, by its id, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None

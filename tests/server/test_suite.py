@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import threading
 import time
 
 import aiohttp
@@ -18,7 +19,9 @@ from pack.bench.suite.spread import clip_seed
 from pack.bench.suite.store import Store
 from pack.bench.suite.video_files import encoded_picture, read_video
 from pack.bench.suite.workflow_file import OUTPUT, read_workflow
+from pack.demo.base_folder import WORLD_MODELS, prepared_base
 from pack.demo.graphs import with_values
+from pack.demo.server import Server
 from pack.demo.tgi_bench import write_tgi_bench
 from pack.tests.suite_servers import score_rows
 
@@ -27,17 +30,20 @@ NAMES = {"first-last only": "plain", "AFB": "afb"}
 
 @pytest.fixture(scope="module")
 def judged(server, object_info, tmp_path_factory):
-    """The folder of a run of two workflows of few steps on one clip of each kind, and its options."""
+    """The folder of a run of two workflows of few steps on one clip of each kind."""
     folder = tmp_path_factory.mktemp("suite")
     graphs = demo_workflows(object_info)
     for title, name in NAMES.items():
         few = {"BasicScheduler.steps": 4, **({"InbetweenReverseCandidates.stop_step": 2} if name == "afb" else {})}
         (folder / f"{name}.json").write_text(json.dumps(with_values(graphs[title], few)))
-    data = write_tgi_bench(folder / "data", 1, (33,))
-    files = [str(folder / f"{name}.json") for name in NAMES.values()]
-    options = ["--data", str(data), "--workflows", *files, "--out", str(folder / "out"), "--size", "64x64"]
-    assert run.main([*options, "--server", server.address]) == run.DONE
+    write_tgi_bench(folder / "data", 1, (33,))
+    assert run.main([*options(folder, "out"), "--server", server.address]) == run.DONE
     return folder
+
+
+def options(folder, out):
+    files = [str(folder / f"{name}.json") for name in NAMES.values()]
+    return ["--data", str(folder / "data"), "--workflows", *files, "--out", str(folder / out), "--size", "64x64"]
 
 
 def test_every_clip_is_scored_by_both_workflows(judged):
@@ -45,6 +51,27 @@ def test_every_clip_is_scored_by_both_workflows(judged):
     assert [row["workflow"] for row in rows] == ["afb", "plain"] * 4
     assert all(12 < float(row["psnr"]) < 40 and float(row["keyframe_distance"]) < 0.2 for row in rows)
     assert {(row["made_frames"], row["made_width"], row["made_height"]) for row in rows} == {("33", "64", "64")}
+
+
+@pytest.fixture
+def second_server(tmp_path):
+    with Server(prepared_base(tmp_path, WORLD_MODELS)) as running:
+        yield running
+
+
+def test_a_second_server_that_is_killed_changes_no_number(judged, server, second_server, capfd):
+    def kill_when_it_works():
+        while not second_server.get("/queue")["queue_running"]:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        second_server.kill()
+
+    thread = threading.Thread(target=kill_when_it_works, daemon=True)
+    thread.start()
+    assert run.main([*options(judged, "two"), "--server", server.address, second_server.address]) == run.DONE
+    thread.join()
+    assert f"{second_server.address} " in capfd.readouterr().out
+    assert score_rows(judged / "two") == score_rows(judged / "out")
 
 
 def test_the_server_forgets_what_it_handed_over(judged, server):
