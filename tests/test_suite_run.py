@@ -388,3 +388,26 @@ def test_an_empty_prompt_may_be_asked_for(judge, data, tmp_path):
     path.write_text(json.dumps(entries))
     assert judge("--lengths", "9", "--caption", "") == run.DONE
     assert len(score_rows(tmp_path / "out")) == 2 * 4
+
+
+def test_a_workflow_that_fails_on_its_first_clips_is_not_tried_on_the_rest(judge, data, tmp_path, monkeypatch):
+    path, entries = captions(data)
+    for entry in entries:
+        entry["caption"] += " broken"
+    path.write_text(json.dumps(entries))
+    monkeypatch.setattr(spread, "HOPELESS", 2)
+    assert judge() == run.DONE
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table.count(", 9 frames, calm: StubVideo: the caption is broken") == 2
+    assert table.count(", 9 frames, noisy: not tried, the first 2 clips failed, the last so: StubVideo") == 2
+    assert len(score_rows(tmp_path / "out")) == 2 * 4  # the other length
+
+
+def test_a_workflow_that_made_a_video_is_tried_on_every_clip(judge, data, tmp_path, monkeypatch):
+    path, entries = captions(data)
+    for entry in entries[1:]:
+        entry["caption"] += " broken"
+    path.write_text(json.dumps(entries))
+    monkeypatch.setattr(spread, "HOPELESS", 2)
+    assert judge("--lengths", "9") == run.DONE
+    assert "not tried" not in (tmp_path / "out" / "table.md").read_text()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,7 @@ from .workflow_file import Workflow
 PATIENCE_SECONDS = 60.0  # without any server at work
 ASK_AGAIN_SECONDS = (1, 2, 5, 10)  # between questions to a server that went away; the last one again and again
 SHORTEST = 3  # frames that can be judged
+HOPELESS = 5  # clips of a workflow and length that failed before one was made; the rest is left out
 
 
 class FramesGoneError(Exception):
@@ -122,6 +125,7 @@ class Spread:
         self._changed = asyncio.Event()
         self._alive_at = time.monotonic()
         self._shares: dict[str, str] = {}
+        self._failures: Counter[tuple[str, int]] = Counter()  # of a workflow and length before its first video
         self.notes: dict[str, None] = {}  # sentences for under the table, each once
 
     async def run(self, servers: Sequence[ComfyServer]) -> None:
@@ -176,7 +180,10 @@ class Spread:
                     job, f"{ATTEMPTS} times a server went away while it was made; the last one said: {error}"
                 )
             return True
-        except (PromptFailedError, ClipError, ValueError) as error:
+        except PromptFailedError as error:
+            self._leave_out(job, str(error))
+            self._give_up_if_hopeless(job, str(error))
+        except (ClipError, ValueError) as error:
             self._leave_out(job, str(error))
         except BaseException:
             self._store.put_back(job, lost=False)
@@ -196,6 +203,7 @@ class Spread:
         finally:
             self._alive_at = time.monotonic()
         seconds = time.monotonic() - began
+        self._failures[job.workflow, clip.length] = -sys.maxsize  # it can be made, so others are worth a try
         frames = await asyncio.to_thread(decoded_pictures, shown)
         if len(frames) < SHORTEST:
             raise ValueError(f"the workflow gave {len(frames)} frames, at least {SHORTEST} can be judged.")
@@ -276,6 +284,18 @@ class Spread:
         self._store.leave_out(job, reason)
         tqdm.write(f"Left out: {job.clip.name}, {job.clip.length} frames, {job.workflow}: {reason}")
         self._bar.update()
+
+    def _give_up_if_hopeless(self, job: Job, reason: str) -> None:
+        """Leaves out what waits of a workflow and length that failed on its first clips, say for want of memory."""
+        key = (job.workflow, job.clip.length)
+        self._failures[key] += 1
+        if self._failures[key] < HOPELESS:
+            return
+        count = self._store.leave_out_waiting(
+            *key, f"not tried, the first {HOPELESS} clips failed, the last so: {reason}"
+        )
+        tqdm.write(f"Left out: {count} more clips of {job.clip.length} frames, {job.workflow}: the first ones failed.")
+        self._bar.update(count)
 
     def _show(self, server: ComfyServer, share: float) -> None:
         self._shares[server.url] = f"{share:4.0%}"

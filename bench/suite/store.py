@@ -179,6 +179,12 @@ class Store:
         """A job that cannot be done, with the sentence for the end."""
         self._do("UPDATE job SET state = 'left_out', reason = ? WHERE id = ?", (reason, job.id))
 
+    def leave_out_waiting(self, workflow: str, length: int, reason: str) -> int:
+        """Leaves out all jobs of a workflow and length that wait; how many."""
+        condition = "state = 'waiting' AND workflow = ? AND length = ?"
+        values = (reason, workflow, length)
+        return self._file.execute(f"UPDATE job SET state = 'left_out', reason = ? WHERE {condition}", values).rowcount
+
     def counts(self, workflows: Sequence[str], lengths: Sequence[int]) -> dict[str, int]:
         """State -> jobs."""
         chosen, values = _chosen(workflows, lengths)
