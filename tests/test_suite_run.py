@@ -153,7 +153,11 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(how, data, files, judge, ser
     judge(out="whole")
     (server,) = servers(seconds=0.2)
     command = [sys.executable, str(ROOT / "demo" / "launch.py"), "bench.suite.run"]
-    process = subprocess.Popen([*command, *arguments(data, files, tmp_path / "out", [server])], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, *arguments(data, files, tmp_path / "out", [server])],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores ctrl-C
+    )
     while scored(tmp_path / "out") < 3:
         assert process.poll() is None
         time.sleep(0.01)
