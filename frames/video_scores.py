@@ -97,13 +97,14 @@ def scores_text(psnr: Tensor, ssim: Tensor, lpips: Tensor | None, network: str, 
     """
     text: dict[str, Any] = {"frames": len(psnr), "width": width, "height": height}
     text["identical_frames"] = _identical(psnr)
-    text["psnr"] = {"unit": "dB", **_numbers(psnr)}
-    text["ssim"] = _numbers(ssim)
-    text["lpips"] = None if lpips is None else {"network": network, **_numbers(lpips)}
+    text["psnr"] = {"unit": "dB", **score_numbers(psnr)}
+    text["ssim"] = score_numbers(ssim)
+    text["lpips"] = None if lpips is None else {"network": network, **score_numbers(lpips)}
     return json.dumps(text, allow_nan=False)
 
 
-def _numbers(values: Tensor) -> dict[str, Any]:
+def score_numbers(values: Tensor) -> dict[str, Any]:
+    """[n] as JSON has them: {"mean": of the finite ones or None, "per_frame": to DIGITS digits, None if infinite}."""
     mean = _mean(values)
     per_frame = [round(value, DIGITS) if math.isfinite(value) else None for value in values.tolist()]
     return {"mean": None if mean is None else round(mean, DIGITS), "per_frame": per_frame}

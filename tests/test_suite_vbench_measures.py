@@ -14,7 +14,8 @@ import pytest
 
 from pack.bench.suite import vbench_program
 from pack.bench.suite.set_measures import MeasureError
-from pack.bench.suite.vbench_measures import DIMENSIONS, VBenchDimensions, write_without_loss
+from pack.bench.suite.vbench_measures import DIMENSIONS, VBenchDimensions
+from pack.bench.suite.video_files import write_as_rgb
 
 VBENCH = os.environ.get("INBETWEEN_VBENCH_PYTHON")
 
@@ -141,7 +142,7 @@ def test_the_numbers_are_vbench_s_own_of_the_same_frames(tmp_path):
     found, notes = vbench.scores(clips, 8)
     assert notes == []
     for clip, scores in zip(clips, found, strict=True):
-        write_without_loss(tmp_path / "clip.mp4", clip, 8)
+        write_as_rgb(tmp_path / "clip.mp4", clip, 8)
         asked = {"prompt_en": "clip", "dimension": vbench.dimensions, "video_list": [str(tmp_path / "clip.mp4")]}
         (tmp_path / "info.json").write_text(json.dumps([asked]))
         for name in vbench.dimensions:

@@ -11,20 +11,16 @@ finite tail jump; it is given MOST_JUMP.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ...frames.perceptual_distance import PerceptualMetric
 from ...frames.structural_similarity import SSIMMetric
 from ...frames.take_ranking import step_sizes, take_numbers
-from ...frames.video_scores import signal_to_noise
+from ...frames.video_scores import DIGITS, score_numbers, signal_to_noise
 
 MOST_JUMP = 999.0
-DIGITS = 6
 
 
 def clip_scores(
@@ -46,19 +42,10 @@ def clip_scores(
     per_frame = {"psnr": signal_to_noise(made, true), "ssim": 1 - SSIMMetric().between(made, true).double()}
     if metric is not None:
         per_frame["lpips"] = metric.between(made, true)
-    scores = {key: _mean(values[1:-1]) for key, values in per_frame.items()}
-    ends = torch.tensor([0, -1])
-    distance = float((metric or SSIMMetric()).between(made[ends], true[ends]).mean())
+    scores = {key: score_numbers(values[1:-1])["mean"] for key, values in per_frame.items()}
+    apart = 1 - per_frame["ssim"] if metric is None else per_frame["lpips"]
+    distance = float(apart[[0, -1]].mean())
     jump = take_numbers("", distance, step_sizes(made), 0.0).tail_jump
     scores["keyframe_distance"] = round(distance, DIGITS)
     scores["tail_jump"] = round(min(jump, MOST_JUMP), DIGITS)
-    return scores, {key: [_number(value) for value in values.tolist()] for key, values in per_frame.items()}
-
-
-def _mean(values: Tensor) -> float | None:
-    finite = values[values.isfinite()].double()
-    return round(float(finite.mean()), DIGITS) if len(finite) else None
-
-
-def _number(value: float) -> float | None:
-    return round(value, DIGITS) if math.isfinite(value) else None
+    return scores, {key: score_numbers(values)["per_frame"] for key, values in per_frame.items()}

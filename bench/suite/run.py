@@ -24,7 +24,7 @@ from tqdm import tqdm
 from .batch_scores import keep_batch_scores
 from .clips import ClipError
 from .dataset import Dataset, open_dataset
-from .fleet import Fleet, connected
+from .fleet import LOCAL, Fleet, connected
 from .measure_options import add_arguments, chosen_measures, files_given
 from .report import clip_columns, results
 from .spread import SHORTEST, Plan, Spread
@@ -63,7 +63,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--workflows", type=Path, nargs="+", help="workflow files, as the browser saves or exports them"
     )
     parser.add_argument("--out", type=Path, help="folder of the results; the same one again goes on")
-    parser.add_argument("--server", nargs="+", default=["http://127.0.0.1:8188"], help="ComfyUI servers, one a GPU")
+    parser.add_argument("--server", nargs="+", default=[LOCAL], help="ComfyUI servers, one a GPU")
     parser.add_argument("--lengths", type=int, nargs="+", help="in frames; without it all that TGI-Bench's files have")
     parser.add_argument("--size", nargs="+", default=["832x480"], help="WxH of all, for one workflow also NAME=WxH")
     parser.add_argument("--seed", type=int, default=0, help="every clip's own seed follows from it")
@@ -242,7 +242,7 @@ def _sizes(
     wrong = [
         f"{name} cannot make {pair[0]}x{pair[1]}: its sides are multiples of {side}; the nearest is "
         f"{_nearest(pair[0], side)}x{_nearest(pair[1], side)}. Give --size {name}=WxH."
-        for name, pair in [*sizes.items()]
+        for name, pair in sizes.items()
         for side in [workflows[name].grid.side]
         if any(length % side or not length for length in pair)
     ]

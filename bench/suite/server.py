@@ -73,15 +73,15 @@ class ComfyServer:
                     await self._cancel(prompt_id)
                     raise
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._gone("does not answer", error) from None
+            raise self._gone(error) from None
         return await self._collect(prompt_id)
 
     async def _queue(self, graph: Graph, client: str, prompt_id: str) -> None:
         """The name is ours, so that a prompt can be taken back before the server has answered."""
         body = {"prompt": graph, "client_id": client, "prompt_id": prompt_id}
-        status, text = await self._ask("POST", "/prompt", json=body, refusals=True)
+        status, answer = await self._ask("POST", "/prompt", json=body, refusals=True)
         if status != 200:
-            raise PromptFailedError(_refusal(text, graph))
+            raise PromptFailedError(_refusal(answer.decode(errors="replace"), graph))
 
     async def _follow(self, ws: aiohttp.ClientWebSocketResponse, prompt_id: str, told: Callable[[float], None]) -> None:
         """Returns when the prompt is done, well or not."""
@@ -132,18 +132,9 @@ class ComfyServer:
             if entry["status"]["status_str"] != "success":
                 raise PromptFailedError(failure_text(entry))
             shown = entry["outputs"].get(OUTPUT, {}).get("images", [])
-            return [await self._picture(one) for one in shown]
+            return [(await self._ask("GET", "/view", params=one))[1] for one in shown]
         finally:
             await self._ask("POST", "/history", json={"delete": [prompt_id]})
-
-    async def _picture(self, found: dict[str, str]) -> bytes:
-        try:
-            timeout = aiohttp.ClientTimeout(ANSWER_SECONDS)
-            async with self._session.get(f"{self.url}/view", params=found, timeout=timeout) as answer:
-                answer.raise_for_status()
-                return await answer.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._gone("does not hand over its frames", error) from None
 
     async def _cancel(self, prompt_id: str) -> None:
         """Takes the prompt off the server, whether it waits or runs; what others do there goes on."""
@@ -158,20 +149,21 @@ class ComfyServer:
     async def _get(self, path: str) -> Any:
         return json.loads((await self._ask("GET", path))[1])
 
-    async def _ask(self, method: str, path: str, refusals: bool = False, **body: Any) -> tuple[int, str]:
-        """(status, text) of an answer. refusals: an answer of 400 is the caller's to read."""
+    async def _ask(self, method: str, path: str, refusals: bool = False, **sent: Any) -> tuple[int, bytes]:
+        """(status, content) of an answer. refusals: an answer of 400 is the caller's to read."""
         try:
             timeout = aiohttp.ClientTimeout(ANSWER_SECONDS)
-            async with self._session.request(method, self.url + path, timeout=timeout, **body) as answer:
-                text = await answer.text()
+            async with self._session.request(method, self.url + path, timeout=timeout, **sent) as answer:
+                content = await answer.read()
                 if answer.status >= 400 and not (refusals and answer.status == 400):
-                    raise ServerGoneError(f"{self.url} answers {answer.status} to {path}: {text[:200]}")
-                return answer.status, text
+                    said = content[:200].decode(errors="replace")
+                    raise ServerGoneError(f"{self.url} answers {answer.status} to {path}: {said}")
+                return answer.status, content
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._gone("does not answer", error) from None
+            raise self._gone(error) from None
 
-    def _gone(self, what: str, error: Exception) -> ServerGoneError:
-        return ServerGoneError(f"{self.url} {what} ({str(error) or type(error).__name__}).")
+    def _gone(self, error: Exception) -> ServerGoneError:
+        return ServerGoneError(f"{self.url} does not answer ({str(error) or type(error).__name__}).")
 
 
 def _refusal(text: str, graph: Graph) -> str:

@@ -163,7 +163,7 @@ class Spread:
             finally:
                 self._busy -= 1
                 self._shares.pop(server.url, None)
-                self._tell_change()
+                self._changed.set()
             losses = losses + 1 if gone else 0
             if gone and not await self._is_back(server, losses):
                 return
@@ -193,7 +193,7 @@ class Spread:
     async def _make(self, server: ComfyServer, job: Job) -> None:
         plan, clip = self._plan, job.clip
         workflow, size = plan.workflows[job.workflow], plan.sizes[job.workflow]
-        truth = await asyncio.to_thread(truth_frames, clip, *size)
+        truth = await asyncio.to_thread(truth_frames, clip, *size)  # all, so that a broken one costs no server's time
         pictures = [await server.upload(encoded_picture(truth[at])) for at in (0, -1)]
         length = workflow.grid.legal_length(clip.length)
         graph = workflow.filled(clip, (pictures[0], pictures[1]), size, length, clip_seed(plan.seed, clip))
@@ -300,9 +300,6 @@ class Spread:
     def _show(self, server: ComfyServer, share: float) -> None:
         self._shares[server.url] = f"{share:4.0%}"
         self._bar.set_postfix_str(" ".join(self._shares.values()), refresh=False)
-
-    def _tell_change(self) -> None:
-        self._changed.set()
 
     async def _wait_for_change(self) -> None:
         """Not by asyncio.wait_for: before Python 3.12 it loses a cancellation that meets the change."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -254,6 +253,6 @@ def _chosen(workflows: Sequence[str], lengths: Sequence[int]) -> tuple[str, list
 
 def _job(row: Sequence[Any]) -> Job:
     number, workflow, name, length, kind, caption, reverse, source, made, scores, per_frame, seconds = row
-    clip = SuiteClip(name, kind, length, caption, reverse, Path(os.fspath(source)))
+    clip = SuiteClip(name, kind, length, caption, reverse, Path(source))
     parts = (json.loads(item) if item else {} for item in (scores, per_frame))
     return Job(number, workflow, clip, tuple(json.loads(made)) if made else None, *parts, seconds or 0.0)

@@ -14,16 +14,12 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-import av
-import numpy as np
-
 from .results import Measure
 from .set_measures import MeasureError
-from .video_files import Frames
+from .video_files import Frames, write_as_rgb
 
 
 def plain(dimension: str) -> str:
@@ -98,7 +94,7 @@ class VBenchDimensions:
         with tempfile.TemporaryDirectory() as folder:
             for video in videos:
                 names.append(f"{len(names):06d}.mp4")
-                write_without_loss(Path(folder, names[-1]), video, fps)
+                write_as_rgb(Path(folder, names[-1]), video, fps)
             answers = self._run("score", folder, self.device, *self.dimensions) if names else {}
         stopped = {name: why for name, why in answers.items() if isinstance(why, str)}
         there = {name: numbers for name, numbers in answers.items() if name not in stopped}
@@ -123,15 +119,3 @@ class VBenchDimensions:
 def shared(number: float | None, dimension: str) -> float | None:
     """A number of one video on the scale of VBench's tables, 0 to 1."""
     return number / 100 if number is not None and dimension in PERCENT else number
-
-
-def write_without_loss(path: Path, frames: Frames, fps: float) -> None:
-    """H.264 in RGB without loss, in an .mp4: what VBench reads, bit for bit."""
-    with av.open(str(path), "w") as container:
-        options = {"crf": "0", "preset": "ultrafast"}
-        stream = container.add_stream("libx264rgb", rate=Fraction(fps).limit_denominator(1000), options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "rgb24"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        container.mux(stream.encode(None))

@@ -54,6 +54,11 @@ def write_for_the_eye(path: Path, frames: Frames, fps: float) -> None:
     _write(path, frames, fps, "libx264", "yuv420p", {"crf": "16", "preset": "veryfast", "movflags": "+faststart"})
 
 
+def write_as_rgb(path: Path, frames: Frames, fps: float) -> None:
+    """Every frame bit for bit as H.264 in RGB, for readers that know .mp4 alone."""
+    _write(path, frames, fps, "libx264rgb", "rgb24", {"crf": "0", "preset": "ultrafast"})
+
+
 def read_video(path: Path) -> Frames:
     """The frames of a file of `write_exactly`."""
     with av.open(str(path)) as file:
