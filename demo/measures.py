@@ -104,3 +104,19 @@ def shown(numbers: dict[str, float]) -> str:
 def decibel(square_error: Tensor) -> float:
     """PSNR, dB, of squared errors on colours in 0..1; 100 where there is none."""
     return float(-10 * square_error.mean().clamp_min(1e-10).log10())
+
+
+def step_sizes(frames: Tensor) -> Tensor:
+    """Mean absolute change of each frame of [N, H, W, 3] to the next, [N-1]."""
+    return frames.diff(dim=0).abs().mean(dim=(1, 2, 3))
+
+
+def rhythm(sizes: Tensor, period: int = 4) -> float:
+    """Mean step size by phase, the largest over the smallest: 1 is none.
+
+    Args:
+        sizes: [clips, N-1] of `step_sizes`. period: frames of one latent frame; a phase is a step's place mod period.
+    """
+    means = sizes.mean(dim=0)
+    phases = torch.stack([means[phase::period].mean() for phase in range(period)])
+    return float(phases.max() / phases.min())

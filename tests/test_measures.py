@@ -69,3 +69,16 @@ def test_a_jump_onto_the_last_frame_shows(distance):
 def test_another_length_is_refused(distance):
     with pytest.raises(ValueError, match=r"frames has shape \[17, 64, 64, 3\], the true clip \[33, 64, 64, 3\]"):
         measures.measured(CLIP.frames[:17], CLIP, distance)
+
+
+def test_a_rhythm_is_the_largest_phase_over_the_smallest():
+    from pack.demo.measures import rhythm, step_sizes
+
+    still = torch.zeros(33, 4, 4, 3)
+    still[::4] += 0.1  # a picture that jumps and jumps back every four frames
+    sizes = step_sizes(still)
+    assert sizes.shape == (32,)
+    torch.testing.assert_close(sizes[:4], torch.tensor([0.1, 0, 0, 0.1]))
+    even = torch.tensor([[1.0, 2, 1, 2] * 8, [2.0, 1, 2, 1] * 8])
+    assert rhythm(even) == pytest.approx(1)
+    assert rhythm(torch.tensor([[3.0, 2, 2, 2] * 8])) == pytest.approx(1.5)

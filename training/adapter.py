@@ -10,8 +10,8 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-RANK = 4
-LAYERS = r"blocks\.\d+\.(self_attn\.[qkvo]|ffn\.[02])"
+RANK = 16
+LAYERS = r"patch_embedding|blocks\.\d+\.(self_attn\.[qkvo]|ffn\.[02])"
 PREFIX = "diffusion_model."  # the host's name for a model's network
 
 

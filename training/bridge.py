@@ -10,11 +10,10 @@ aligned     x = (z_t - b z_T) / (a + c) at tau = c / (a + c); learns eps - z_0  
 unaligned   x = z_t / (1 + c) at tau = c / (1 + c); learns eps - (a z_0 + b z_T)      (mode unaligned)
 diffusion   x = (1 - tau) z_0 + tau eps at Wan's levels; learns eps - z_0              (any sampler)
 
-An aligned input holds nothing of the prior, and Wan has no channels to spare for it: the prior is shown in the 16
-condition channels, in place of the keyframes on grey; the mask says as before which frames are known. This is the
-paper's concatenation without a wider first layer, so that the base's weights begin where they stopped and the file is
-a small LoRA. The counterpart sees the keyframes on grey, as its base does. All are trained alike: the same clips, the
-same number of steps.
+All begin with the base t2v, which has never seen a picture, and are trained alike: the same clips, the same number of
+steps. An aligned input holds nothing of the prior, so the prior is shown in the 16 condition channels, which the base
+leaves at zero: the paper's concatenation; the mask says which frames are known. The counterpart sees the keyframes on
+grey there, as Wan's own models do. Image tokens are left out: the base has no use for them.
 Source: FrameBridge, ICML 2025, sections 4.1-4.3. Differences: adapters, where the paper trains all weights; two
 keyframes, where it has one.
 """
@@ -37,12 +36,11 @@ from ..samplers.bridge_schedule import START, BridgeSchedule, per_sample
 from ..samplers.snr_alignment import flow_input
 from .adapter import adapted, read_adapter, write_adapter
 from .loop import Batch, load_host_file, rate_over
-from .video_latents import LatentStore, encoded, fingerprint, load_vae, made_with
+from .video_latents import LatentStore, both_ends, encoded, fingerprint, load_vae, made_with
 from .video_model import (
     DIM,
     LAYERS,
     NO_CAPTION,
-    TOKEN_STEPS,
     condition_channels,
     predicted,
     shifted,
@@ -74,12 +72,9 @@ class BridgeModel:
     def batch(self, index: int, step: int, steps: int) -> Batch:
         random = Random(f"bridge {index}")
         drawn = self._priors.drawn(random, self._batch_size)
-        known, ends = drawn.pop("known"), drawn.pop("ends")
-        drawn = {**{key: value.float() for key, value in drawn.items()}, "known": known, "pictures": ends.float() / 255}
+        drawn = {key: value if key == "known" else value.float() for key, value in drawn.items()}
         captions = torch.tensor([random.random() >= NO_CAPTION for _ in range(self._batch_size)])
         drawn["words"] = drawn["words"] * captions[:, None, None]
-        if step % TOKEN_STEPS:
-            drawn["pictures"] = drawn["pictures"][:, :0]
         drawn["time"] = torch.tensor([random.random() for _ in range(self._batch_size)])
         drawn["noise"] = torch.randn(drawn["target"].shape, generator=torch.Generator().manual_seed(index))
         return drawn
@@ -106,7 +101,7 @@ class BridgeMatching(nn.Module):
     """The loss of a batch.
 
     Batch: target, prior, shown (keyframes on grey) and noise [B, 16, T, h, w]; known [B, N] bool; time [B] in 0..1;
-    words [B, 40, 64]; pictures [B, P, H, W, 3].
+    words [B, 40, 64]; pictures [B, 0, H, W, 3], for the base knows none.
     """
 
     def __init__(self, transformer: nn.Module, way: str) -> None:
@@ -145,8 +140,8 @@ def prior_clip(ends: Tensor) -> Tensor:
 def prior_latents(vae: Path, latents: Path, folder: Path) -> None:
     """Writes for every shard of video latents one for bridges, where it is missing or was made by another VAE.
 
-    In it: prior and shown [C, 16, T, h, w], the cross-fade and the keyframes on grey; known, both ends; the rest is the
-    shard's. About 6 s each on one core.
+    In it: prior and shown [C, 16, T, h, w], the cross-fade and the keyframes on grey; known, both ends; pictures, none;
+    target and words are the shard's. About 6 s each on one core.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made_by, network = fingerprint(vae), load_vae(vae).to("cuda" if torch.cuda.is_available() else "cpu")
@@ -157,12 +152,11 @@ def prior_latents(vae: Path, latents: Path, folder: Path) -> None:
         shard = load_file(path)
         ends = shard["ends"].float() / 255
         fades = torch.stack([prior_clip(pair) for pair in ends])
-        grey = torch.stack([keyframes_on_grey(clip, [0, world.LENGTH - 1]) for clip in fades])
         made = {
             "prior": torch.cat([encoded(network, part) for part in fades.split(4)]).half(),
-            "shown": torch.cat([encoded(network, part) for part in grey.split(4)]).half(),
+            "shown": both_ends(shard),
             "target": shard["target"],
-            "ends": shard["ends"],
+            "pictures": ends[:, :0],
             "words": shard["words"],
             "known": ends_known(len(ends)),
         }
@@ -189,6 +183,6 @@ def judged_clips(vae: Path, count: int) -> dict[str, Tensor]:
         "prior": encoded(network, torch.stack([prior_clip(pair) for pair in ends])),
         "shown": encoded(network, torch.stack([keyframes_on_grey(clip, [0, world.LENGTH - 1]) for clip in frames])),
         "words": torch.stack([word_tokens(clip.caption) for clip in clips]),
-        "pictures": ends,
+        "pictures": ends[:, :0],
         "known": ends_known(count),
     }

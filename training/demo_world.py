@@ -3,17 +3,21 @@
 Stages, in order (all of them if none is named):
   video_vae        the Wan 2.1-format VAE
   video_latents    training clips and their conditions through that VAE
-  video_model      the Wan 2.1 FLF2V-format transformer
+  video_vae_decoder
+                   its decoder alone goes on; the latents stay as they are
+  video_model_flf2v, video_model_i2v, video_model_t2v
+                   the Wan 2.1-format transformers: taught to inbetween, to go on from a first picture, from words alone
   picture_vae      the TAESD-format autoencoder of pictures
   picture_latents  training clips through it
   picture_model    the SVD-format UNet
   backward_motion  what its temporal attention must change to move a video backwards
   bridge_latents   what bridges begin with: cross-fades of the clips' ends through the VAE
   bridge_aligned, bridge_unaligned, bridge_diffusion
-                   bridges from the transformer, with and without SNR alignment, and their diffusion counterpart
+                   bridges from t2v, with and without SNR alignment, and their diffusion counterpart
   neural_prior     a guess of the clip by one call
   collect          puts the files that are there into demo/models, in half precision
-Each stage keeps its run (state, log, the host's files) under training_runs/. `accelerate` decides the devices.
+Each stage keeps its run (state, log, the host's files) under training_runs/. `accelerate` decides the devices. A stage
+that was not run is taken from --start-from, where that holds its file.
 """
 
 from __future__ import annotations
@@ -36,10 +40,12 @@ from .picture_model import PictureModel, write_latents
 from .picture_vae import PictureVAE
 from .shipped import collect
 from .video_latents import SHARD, write_shards
-from .video_model import VideoModel
-from .video_vae import VideoVAE
+from .video_model import BASES, VideoModel
+from .video_vae import VideoDecoder, VideoVAE
 
 RUNS = ROOT / "training_runs"
+FIRST, BRIDGED = "flf2v", "t2v"  # the base that others begin with, and the one that bridges begin with
+Stage = Task | type[VideoVAE | PictureVAE | PictureModel]  # what has the name of a stage and of its file
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,9 @@ class Plan:
     """How much of everything. What made the files in demo/models, in how many runs, stands in their card."""
 
     video_vae: tuple[int, float] = (5_000, 9e-3)  # steps, highest rate
+    video_vae_decoder: tuple[int, float] = (2_000, 9e-3)
     video_model: tuple[int, float] = (6_000, 3e-3)
+    further_model: tuple[int, float] = (1_500, 1e-3)  # from the first one's weights
     picture_vae: tuple[int, float] = (1_400, 2e-3)
     picture_model: tuple[int, float] = (3_000, 3e-3)
     backward_motion: tuple[int, float] = (600, 1e-3)
@@ -112,15 +120,26 @@ class Run:
         options = {} if self._options.start_from is None else {"shallow_share": 0.0}
         self._train(VideoVAE(judges=self._plan.judges, **options), self._plan.video_vae)
 
+    def video_vae_decoder(self) -> None:
+        start = models_folder(self._written(VideoVAE))
+        self._train(VideoDecoder(judges=self._plan.judges), self._plan.video_vae_decoder, start=start)
+
     def video_latents(self) -> None:
         numbers = range(*(self._options.shards or (0, self._plan.video_shards)))
         folder = self._runs / "video_latents"
         self._alone(lambda: write_shards(self._written(VideoVAE), folder, numbers, self._plan.shard_clips))
 
-    def video_model(self) -> None:
+    def video_model(self, base: str) -> None:
+        """The first base begins with nothing, the others with its weights."""
+        task, first = self._video_model(base), self._video_model(FIRST)
+        if base == FIRST:
+            self._train(task, self._plan.video_model)
+        else:
+            self._train(task, self._plan.further_model, start=models_folder(self._written(first)))
+
+    def _video_model(self, base: str) -> VideoModel:
         vae, latents = self._written(VideoVAE), self._runs / "video_latents"
-        task = VideoModel(vae, latents, 24 // self._plan.batch_divisor, self._plan.judges)
-        self._train(task, self._plan.video_model)
+        return VideoModel(base, vae, latents, 24 // self._plan.batch_divisor, self._plan.judges)
 
     def picture_vae(self) -> None:
         self._train(PictureVAE(8 // self._plan.batch_divisor), self._plan.picture_vae)
@@ -152,7 +171,7 @@ class Run:
         self._adapter(NeuralPrior)
 
     def _adapter(self, task: Callable[..., Task]) -> None:
-        vae, base = self._written(VideoVAE), self._written(VideoModel)
+        vae, base = self._written(VideoVAE), self._written(self._video_model(BRIDGED))
         made = task(vae, base, self._runs / "bridge_latents", 24 // self._plan.batch_divisor, self._plan.judges)
         self._train(made, self._plan.adapters, muon=False)
 
@@ -167,7 +186,8 @@ class Run:
             work()
         state.wait_for_everyone()
 
-    def _train(self, task: Task, plan: tuple[int, float], muon: bool = True) -> None:
+    def _train(self, task: Task, plan: tuple[int, float], muon: bool = True, start: Path | None = None) -> None:
+        """start: a models folder that a new run begins with, where --start-from has no file for this task."""
         options = self._options
         settings = Settings(
             steps=options.steps or plan[0],
@@ -177,20 +197,32 @@ class Run:
             threads=options.threads,
             muon=muon,
         )
-        train(task, self._runs / task.name, settings, options.start_from)
+        given = options.start_from
+        if given is not None and (given / task.file).exists():
+            start = given
+        train(task, self._runs / task.name, settings, start)
 
-    def _written(self, task: type[VideoVAE | VideoModel | PictureVAE | PictureModel]) -> Path:
-        """The file of a stage that has run."""
+    def _written(self, task: Stage) -> Path:
+        """The file of a stage that has run, or the one to start from."""
         path = self._runs / task.name / "models" / task.file
+        given = self._options.start_from
+        if not path.exists() and given is not None and (given / task.file).exists():
+            return given / task.file
         if not path.exists():
             raise SystemExit(f"{path} is not there: run the stage {task.name} first")
         return path
 
 
+def models_folder(path: Path) -> Path:
+    """The models folder that a file in one of its subfolders belongs to."""
+    return path.parents[1]
+
+
 STAGES: dict[str, Callable[[Run], None]] = {
     "video_vae": Run.video_vae,
     "video_latents": Run.video_latents,
-    "video_model": Run.video_model,
+    "video_vae_decoder": Run.video_vae_decoder,
+    **{f"video_model_{base}": partial(Run.video_model, base=base) for base in BASES},
     "picture_vae": Run.picture_vae,
     "picture_latents": Run.picture_latents,
     "picture_model": Run.picture_model,

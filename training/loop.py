@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from .optimizer import MatrixOptimizer
+from .precision import NAMES, Precision, measured_precision
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,15 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
     torch.set_num_threads(settings.threads)
     torch.manual_seed(0)
     # some parts rest in some steps: residual branches, image tokens
+    device = PartialState().device
+    module = task.module().to(device)
+    precision = _precision(task, module, settings, device)
     accelerator = Accelerator(
-        mixed_precision="bf16", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+        mixed_precision=NAMES[precision.passes],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    module = task.module().to(accelerator.device)
     average = {key: value.detach().clone() for key, value in module.state_dict().items()}
-    optimizer = MatrixOptimizer(module, settings.rate, settings.muon)
+    optimizer = MatrixOptimizer(module, settings.rate, settings.muon, precision.optimizer)
     step, spent = 0, 0.0
     state_file = folder / "state.pt"
     if state_file.exists():
@@ -111,7 +115,7 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
         task.load(module, start_from / task.file)
         average = {key: value.detach().clone() for key, value in module.state_dict().items()}
     module = accelerator.prepare(module)
-    began = time.monotonic()
+    began, first = time.monotonic(), step
     losses = Means()
     for batch in _batches(task, settings, accelerator, step):
         step += 1
@@ -130,10 +134,25 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
             row = {"step": step, "seconds": round(elapsed), **losses.taken(), **found}
             with open(folder / "log.jsonl", "a") as file:
                 file.write(json.dumps(row) + "\n")
-            log.info("%s %s", task.name, "  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
+            rate = (step - first) / (time.monotonic() - began)
+            pace = f"{rate:.2f} steps/s, {(settings.steps - step) / rate / 60:.0f} min left"
+            log.info("%s %s  %s", task.name, "  ".join(f"{key} {_shown(value)}" for key, value in row.items()), pace)
             # last, so that a run ended before here repeats what it has not written
             _checkpoint(state_file, accelerator.unwrap_model(module), optimizer, average, step, elapsed)
     accelerator.wait_for_everyone()
+
+
+def _precision(task: Task, module: nn.Module, settings: Settings, device: torch.device) -> Precision:
+    """What this machine is quickest in, measured on the task's first batch."""
+    batch = _moved(task.batch(0, 0, settings.steps), device)
+
+    def run(dtype: torch.dtype) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
+            loss, _ = module(batch)
+        loss.backward()
+        module.zero_grad(set_to_none=True)
+
+    return measured_precision(run, device)
 
 
 @torch.no_grad()

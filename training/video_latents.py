@@ -1,20 +1,26 @@
-"""What the video model trains on: latents of clips and of their condition clips, encoded once with the finished VAE.
+"""What video models train on: latents of clips and of their condition clips, encoded once with the finished VAE.
 
 One shard holds 32 clips and is a pure function of its number and the VAE, so several processes can write different
 shards. Half of the clips are played backwards: the model is asked for both directions of time.
 
 in a shard   shape                       what
 target       [32, 16, T, 8, 8]           the clip, in the model's scale (zero mean, deviation 1)
-condition    [32, 16, T, 8, 8]           its keyframes on grey, likewise
-known        [32, N] bool                which video frames the condition knows
+first        [32, 16, T, 8, 8]           its first picture on grey, likewise
+last         [32, 16, 1, 8, 8]           the last latent frame of both ends on grey
+between      [32, 16, T, 8, 8]           drawn keyframes on grey, at least one of them between the ends
+known        [32, N] bool                which video frames `between` knows
 ends         [32, 2, 64, 64, 3] uint8    first and last picture
 words        [32, 40, 64]                the caption's tokens
+
+The VAE is causal: the last picture changes the last latent frame alone, so `first` with `last` at its end is the
+condition of both ends.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -107,16 +113,30 @@ def shard(vae: WanVAE, number: int, size: int = SHARD) -> dict[str, Tensor]:
     known = torch.zeros(size, world.LENGTH, dtype=torch.bool)
     for row in known:
         row[drawn_keyframes(random, world.LENGTH)] = True
-    shown = torch.stack(
-        [keyframes_on_grey(clip, row.nonzero()[:, 0].tolist()) for clip, row in zip(frames, known, strict=True)]
-    )
+    drawn = [row.nonzero()[:, 0].tolist() for row in known]
+    ends = [0, world.LENGTH - 1]
     return {
-        "target": torch.cat([encoded(vae, part) for part in frames.split(4)]).half(),
-        "condition": torch.cat([encoded(vae, part) for part in shown.split(4)]).half(),
+        "target": _encoded_by_parts(vae, frames),
+        "first": _encoded_by_parts(vae, _shown(frames, [[0]] * size)),
+        "last": _encoded_by_parts(vae, _shown(frames, [ends] * size))[:, :, -1:].contiguous(),
+        "between": _encoded_by_parts(vae, _shown(frames, drawn)),
         "known": known,
         "ends": (frames[:, [0, -1]] * 255).round().byte(),
         "words": torch.stack([word_tokens(caption) for caption in captions]),
     }
+
+
+def both_ends(clips: Mapping[str, Tensor]) -> Tensor:
+    """The condition of the first and the last picture, [B, 16, T, h, w], of clips of a shard."""
+    return torch.cat([clips["first"][:, :, :-1], clips["last"]], dim=2)
+
+
+def _shown(clips: Tensor, known: list[list[int]]) -> Tensor:
+    return torch.stack([keyframes_on_grey(clip, frames) for clip, frames in zip(clips, known, strict=True)])
+
+
+def _encoded_by_parts(vae: WanVAE, clips: Tensor) -> Tensor:
+    return torch.cat([encoded(vae, part) for part in clips.split(4)]).half()
 
 
 class LatentStore:
@@ -127,21 +147,16 @@ class LatentStore:
         self._folder, self._vae = folder, vae
         self._clips: dict[str, Tensor] = {}
 
-    def drawn(self, random: Random, count: int, with_last: bool | None = None) -> dict[str, Tensor]:
+    def drawn(self, random: Random, count: int) -> dict[str, Tensor]:
         """A batch of clips.
 
-        Args:
-            with_last: only clips whose condition knows the last frame (True) or does not (False); None takes all.
         Raises:
-            RuntimeError: there is no such clip, or another VAE made the shards.
+            RuntimeError: there is none, or another VAE made the shards.
         """
         if not self._clips:
             self._clips = self._read()
-        knows = self._clips["known"][:, -1]
-        rows = torch.arange(len(knows)) if with_last is None else (knows == with_last).nonzero()[:, 0]
-        if len(rows) == 0:
-            raise RuntimeError(f"no clip in {self._folder} has with_last {with_last}: write more shards")
-        chosen = rows[[random.randrange(len(rows)) for _ in range(count)]]
+        clips = len(self._clips["target"])
+        chosen = [random.randrange(clips) for _ in range(count)]
         return {key: value[chosen] for key, value in self._clips.items()}
 
     def _read(self) -> dict[str, Tensor]:

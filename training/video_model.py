@@ -1,7 +1,15 @@
-"""Task: the Wan 2.1 FLF2V-format transformer of the demo world, by flow matching.
+"""Tasks: the Wan 2.1-format transformers of the demo world, by flow matching.
 
 x_s = (1 - s) x_0 + s e, and the model learns v = e - x_0 from x_s, s, the condition and the words.
 Source: Lipman et al. 2022, arXiv:2210.02747, with Wan 2.1's linear path (arXiv:2503.20314v2, section 4.2).
+
+Three bases of one architecture, that of FLF2V; they differ in the pictures that they were trained to know:
+flf2v   the first; the last in 80 % of the samples; keyframes between in 40 %
+i2v     the first; the last in 5 %. A model that is made to land on a last picture without having learned it
+t2v     none
+
+i2v and t2v begin with flf2v's weights but for those that read pictures: the condition's channels and the image tokens'
+projection begin anew (zero in t2v, which never sees any).
 
 The module is the host's own (comfy.ldm.wan.model), so that what is saved is what the host loads. Image tokens come in
 one step of four: 514 of them cost as much as everything else, and the condition latents already hold the pictures.
@@ -10,6 +18,7 @@ one step of four: 514 of them cost as much as everything else, and the condition
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -23,23 +32,38 @@ from ..demo.world_graphs import SHIFT
 from ..demo.world_nodes.encoders import TEXT_SIZE, TOKEN_SIZE, picture_tokens, word_tokens
 from .attention import attention
 from .loop import Batch, load_host_file, rate_over, write_host_file
-from .video_latents import LatentStore, encoded, host_scale, load_vae
+from .video_latents import LatentStore, both_ends, encoded, host_scale, load_vae
 from .world_batches import keyframes_on_grey
 
 DIM, HEADS, LAYERS, TIME_SIZE = 192, 4, 6, 128
+CHANNELS = 16  # of the noise; those after it are the condition's
 IMAGE_TOKENS = 257
 TOKEN_STEPS = 4  # one step of so many has image tokens
 NO_CAPTION = 0.1
 
 
+@dataclass(frozen=True)
+class Knowledge:
+    """Shares of the training samples whose condition knows the first picture, the last too, and some between."""
+
+    first: float
+    last: float
+    between: float
+
+
+BASES = {"flf2v": Knowledge(1.0, 0.8, 0.4), "i2v": Knowledge(1.0, 0.05, 0.0), "t2v": Knowledge(0.0, 0.0, 0.0)}
+
+
 class VideoModel:
     """See the module."""
 
-    name = "video_model"
-    file = "diffusion_models/demo_world_wan_flf2v.safetensors"
+    def __init__(self, base: str, vae: Path, latents: Path, batch_size: int = 24, judges: int = 16) -> None:
+        """base: one of BASES. vae: the trained VAE's file. latents: the folder of shards.
 
-    def __init__(self, vae: Path, latents: Path, batch_size: int = 24, judges: int = 16) -> None:
-        """vae: the trained VAE's file. latents: the folder of shards. judges: validation clips for held-out numbers."""
+        judges: validation clips for held-out numbers.
+        """
+        self.name, self.file = f"video_model_{base}", f"diffusion_models/demo_world_wan_{base}.safetensors"
+        self._base, self._knows = base, BASES[base]
         self._vae, self._store, self._batch_size = vae, LatentStore(latents, vae), batch_size
         self._judges = judges
 
@@ -50,37 +74,55 @@ class VideoModel:
         return rate_over(step, 0, steps)
 
     def batch(self, index: int, step: int, steps: int) -> Batch:
-        random = Random(f"video_model {index}")
-        tokens = step % TOKEN_STEPS == 0  # in all processes alike
-        drawn = self._store.drawn(random, self._batch_size, random.random() < 0.8 if tokens else None)
+        random = Random(f"{self.name} {index}")
+        drawn = self._store.drawn(random, self._batch_size)
         captions = torch.tensor([random.random() >= NO_CAPTION for _ in range(self._batch_size)])
-        level = torch.tensor([random.random() for _ in range(self._batch_size)])
-        level = shifted(level)
-        with_last = bool(drawn["known"][0, -1])
-        pictures = drawn["ends"][:, : 2 if with_last else 1].float() / 255
+        level = shifted(torch.tensor([random.random() for _ in range(self._batch_size)]))
+        # pictures, and so image tokens, are as many in all of a batch; in all processes alike
+        pictures = int(self._knows.first) * (1 + int(random.random() < self._knows.last))
+        between = [random.random() < self._knows.between for _ in range(self._batch_size)]
+        condition = self._condition(drawn, pictures, torch.tensor(between))
         return {
             "target": drawn["target"].float(),
-            "condition": condition_channels(drawn["condition"].float(), drawn["known"]),
+            "condition": condition,
             "words": drawn["words"] * captions[:, None, None],
-            "pictures": pictures if tokens else pictures[:, :0],
+            "pictures": drawn["ends"][:, : pictures if step % TOKEN_STEPS == 0 else 0].float() / 255,
             "level": level,
             "noise": torch.randn(drawn["target"].shape, generator=torch.Generator().manual_seed(index)),
         }
 
+    @staticmethod
+    def _condition(drawn: dict[str, Tensor], pictures: int, between: Tensor) -> Tensor:
+        """Condition channels [B, 20, T, h, w]. pictures: 0, 1 or 2 of the ends. between [B]: rows that know more."""
+        if pictures == 0:
+            return no_condition(drawn["target"].float())
+        condition, known = drawn["first"].float(), torch.zeros_like(drawn["known"])
+        known[:, 0] = True
+        if pictures == 2:
+            condition = both_ends(drawn).float()
+            known[:, -1] = True
+        condition = torch.where(between[:, None, None, None, None], drawn["between"].float(), condition)
+        return condition_channels(condition, torch.where(between[:, None], drawn["known"], known))
+
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
-        """Flow loss on validation clips, and PSNR (dB) of clips sampled from their two ends, beside the VAE's own."""
+        """Flow loss on validation clips, and PSNR (dB) of sampled clips, beside the VAE's own.
+
+        Both from the pictures that the base mostly knows.
+        """
         vae = load_vae(self._vae).to(device)
         clips = [world.clip(seed) for seed in world.VALIDATION[: self._judges]]
         frames = torch.stack([clip.frames for clip in clips])
-        ends = [0, world.LENGTH - 1]
-        known = torch.zeros(len(clips), world.LENGTH, dtype=torch.bool)
-        known[:, ends] = True
+        known = [0] * int(self._knows.first) + [world.LENGTH - 1] * round(self._knows.last)
         target = encoded(vae, frames).to(device)
-        shown = encoded(vae, torch.stack([keyframes_on_grey(clip, ends) for clip in frames]))
-        condition = condition_channels(shown, known).to(device)
+        condition = no_condition(target)
+        if known:
+            shown = encoded(vae, torch.stack([keyframes_on_grey(clip, known) for clip in frames]))
+            rows = torch.zeros(len(clips), world.LENGTH, dtype=torch.bool)
+            rows[:, known] = True
+            condition = condition_channels(shown, rows).to(device)
         words = torch.stack([word_tokens(clip.caption) for clip in clips]).to(device)
         noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)).to(device)
-        pictures = frames[:, ends].to(device)
+        pictures = frames[:, known].to(device)
         numbers = {}
         for level in (0.3, 0.6, 0.9):
             batch = {"target": target, "condition": condition, "words": words, "pictures": pictures, "noise": noise}
@@ -100,7 +142,18 @@ class VideoModel:
         write_host_file(module.transformer, path, {"config": json.dumps(config)})
 
     def load(self, module: nn.Module, path: Path) -> None:
-        load_host_file(module.transformer, path)
+        """This base's file, or flf2v's where there is none: then what reads pictures begins anew."""
+        if path.exists():
+            return load_host_file(module.transformer, path)
+        network = module.transformer
+        begun = {name: value.clone() for name, value in network.state_dict().items()}
+        load_host_file(network, path.with_name("demo_world_wan_flf2v.safetensors"))
+        reading = {name: value for name, value in begun.items() if name.startswith("img_emb.")}
+        network.load_state_dict(reading, strict=False)
+        with torch.no_grad():
+            fresh = begun["patch_embedding.weight"][:, CHANNELS:] * self._knows.first
+            network.patch_embedding.weight[:, CHANNELS:] = fresh
+        return None
 
 
 class FlowMatching(nn.Module):
@@ -168,6 +221,11 @@ def condition_channels(condition: Tensor, known: Tensor) -> Tensor:
     entries = torch.cat([known[:, :1].expand(-1, 3), known], dim=1)  # [B, 4 T]
     mask = entries.unflatten(1, (-1, 4)).transpose(1, 2)[..., None, None]  # [B, 4, T, 1, 1]
     return torch.cat([mask.expand(-1, -1, -1, *condition.shape[3:]).to(condition), condition], dim=1)
+
+
+def no_condition(latents: Tensor) -> Tensor:
+    """The condition channels of a clip of which no picture is known: what the host gives, zeros [B, 20, T, h, w]."""
+    return latents.new_zeros(len(latents), 20, *latents.shape[2:])
 
 
 def predicted(

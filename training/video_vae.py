@@ -1,7 +1,8 @@
 """Task: the Wan 2.1-format VAE of the demo world.
 
 The residual branches are left out at first: what remains is nearly linear, costs a fifth and finds in minutes what a
-linear code of the clip can do. Then the branches, which start at zero, learn the rest.
+linear code of the clip can do. Then the branches, which start at zero, learn the rest. The decoder can go on alone: its
+latents stay as they are, and so does every model that was trained on them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from pathlib import Path
 from random import Random
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..demo import world
-from ..demo.measures import decibel
+from ..demo.measures import decibel, rhythm, step_sizes
 from . import wan_vae
-from .loop import Batch, load_host_file, rate_over
+from .loop import Batch, rate_over
 from .reconstruction import noisy, reconstruction_loss
 from .world_batches import clip_batch, keyframes_on_grey, to_signed
 
@@ -32,9 +33,10 @@ class VideoVAE:
     """See the module."""
 
     name = "video_vae"
+    trains_encoder = True
     file = "vae/demo_world_wan_vae.safetensors"
 
-    def __init__(self, width: int = 8, shallow_share: float = 0.15, judges: int = 16) -> None:
+    def __init__(self, width: int = 16, shallow_share: float = 0.15, judges: int = 16) -> None:
         """width: base channels. shallow_share: of the steps, the share without residual branches; 0 to go on.
 
         judges: validation clips for held-out numbers.
@@ -42,7 +44,7 @@ class VideoVAE:
         self._width, self._shallow_share, self._judges = width, shallow_share, judges
 
     def module(self) -> nn.Module:
-        return Reconstruction(started(wan_vae.WanVAE(self._width)))
+        return Reconstruction(started(wan_vae.WanVAE(self._width)), self.trains_encoder)
 
     def rate(self, step: int, steps: int) -> float:
         """Two phases; the residual branches begin with a lower rate, as they start from zero in a code that works."""
@@ -56,43 +58,64 @@ class VideoVAE:
         return {"clip": clip_batch(random, count, length, 0.3), "seed": index, "shallow": shallow}
 
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
-        """Mean PSNR, dB: of clips, of their last frames, and of keyframes on grey (counted where they are known)."""
-        found: dict[str, list[float]] = {"psnr": [], "psnr_last": [], "psnr_grey": []}
+        """Mean PSNR, dB: of clips, where they move, of last frames, of known keyframes on grey; and the rhythm."""
+        found: dict[str, list[float]] = {"psnr": [], "psnr_moving": [], "psnr_last": [], "psnr_grey": []}
+        sizes = []
         for seed in world.VALIDATION[: self._judges]:
-            frames = world.clip(seed).frames
-            error = self._square_error(module, frames, device)
+            clip = world.clip(seed)
+            made = self._through(module, clip.frames, device)
+            error = (made - clip.frames).square()
+            sizes.append(step_sizes(made))
             found["psnr"].append(decibel(error))
-            found["psnr_last"].append(decibel(error[:, :, -1]))
+            found["psnr_moving"].append(decibel(error[clip.moving]))
+            found["psnr_last"].append(decibel(error[-1]))
             ends = [0, world.LENGTH - 1]
-            error = self._square_error(module, keyframes_on_grey(frames, ends), device)
-            found["psnr_grey"].append(decibel(error[:, :, ends]))
-        return {name: sum(values) / len(values) for name, values in found.items()}
+            shown = keyframes_on_grey(clip.frames, ends)
+            found["psnr_grey"].append(decibel((self._through(module, shown, device) - shown)[ends].square()))
+        means = {name: sum(values) / len(values) for name, values in found.items()}
+        return {**means, "rhythm": rhythm(torch.stack(sizes))}
 
     @staticmethod
-    def _square_error(module: nn.Module, frames: Tensor, device: torch.device) -> Tensor:
-        """[1, 3, N, H, W] on colours in 0..1."""
-        clip = _one_clip(frames, device)
-        made = module.vae.decode(module.vae.encode(clip)[0]).float().clamp(-1, 1)
-        return ((made - clip) / 2).square()
+    def _through(module: nn.Module, frames: Tensor, device: torch.device) -> Tensor:
+        """Frames [N, H, W, 3] in 0..1 encoded and decoded."""
+        made = module.vae.decode(module.vae.encode(_one_clip(frames, device))[0])[0]
+        return (made.float().cpu().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
 
     def export(self, module: nn.Module, path: Path) -> None:
         """For VAELoader; its latents are brought to the scale that the host expects."""
         device = next(module.parameters()).device
-        clips = (world.clip(seed, SCALE_FRAMES).frames for seed in world.TRAIN[:SCALE_CLIPS])
-        latents = [module.vae.encode(_one_clip(frames, device))[0].float() for frames in clips]
         state = {key: value.detach().cpu().contiguous() for key, value in module.vae.state_dict().items()}
-        save_file(folded(state, torch.cat(latents).cpu()), path)
+        if self.trains_encoder:
+            clips = (world.clip(seed, SCALE_FRAMES).frames for seed in world.TRAIN[:SCALE_CLIPS])
+            latents = [module.vae.encode(_one_clip(frames, device))[0].float() for frames in clips]
+            state = folded(state, torch.cat(latents).cpu())
+        save_file(state, path)
 
     def load(self, module: nn.Module, path: Path) -> None:
-        load_host_file(module.vae, path)
+        """Reads a file of this width, or of half of it, which is widened."""
+        state = {key: value.float() for key, value in load_file(path).items()}
+        narrower = 2 * len(state["decoder.head.0.gamma"]) == len(module.vae.decoder.head[0].gamma)
+        module.vae.load_state_dict(wan_vae.widened(state, module.vae) if narrower else state)
+
+
+class VideoDecoder(VideoVAE):
+    """The decoder alone, on a finished encoder. `shipped.collect` takes its file, whose stage is named later."""
+
+    name = "video_vae_decoder"
+    trains_encoder = False
+
+    def __init__(self, width: int = 16, judges: int = 16) -> None:
+        super().__init__(width, 0.0, judges)
 
 
 class Reconstruction(nn.Module):
     """The loss of a batch of clips."""
 
-    def __init__(self, vae: wan_vae.WanVAE) -> None:
+    def __init__(self, vae: wan_vae.WanVAE, trains_encoder: bool = True) -> None:
         super().__init__()
         self.vae = vae
+        vae.encoder.requires_grad_(trains_encoder)
+        vae.conv1.requires_grad_(trains_encoder)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         for block in self.modules():

@@ -187,3 +187,27 @@ def _frames(x: Tensor) -> Tensor:
 
 def _clips(x: Tensor, batch: int) -> Tensor:
     return x.unflatten(0, (batch, -1)).transpose(1, 2)
+
+
+def widened(state: dict[str, Tensor], vae: WanVAE) -> dict[str, Tensor]:
+    """The weights of a VAE of half the base width as weights of this one, which gives the same pictures.
+
+    Every channel becomes two alike; a convolution that reads them takes shares of 0.5 +- 0.1 of its weight from them,
+    so that their gradients differ. The queries of attention are divided by sqrt(2), as their products are summed twice.
+    Source: Chen et al. 2016, arXiv:1511.05641v4, section 3.2 (Net2WiderNet).
+
+    Args:
+        state: weights of a WanVAE. vae: of twice its width; its weights are not read.
+    """
+    generator, made = torch.Generator().manual_seed(0), {}
+    for name, wanted in vae.state_dict().items():
+        value = state[name]
+        if wanted.ndim > 1 and wanted.shape[1] == 2 * value.shape[1]:
+            share = 0.1 * (2 * torch.rand(value.shape, generator=generator) - 1)
+            value = torch.stack([value * (0.5 + share), value * (0.5 - share)], dim=2).flatten(1, 2)
+        if len(wanted) == 2 * len(value):
+            value = value.repeat_interleave(2, dim=0)
+        if ".to_qkv." in name:
+            value = torch.cat([value[: len(value) // 3] * 0.5**0.5, value[len(value) // 3 :]])
+        made[name] = value
+    return made

@@ -39,14 +39,14 @@ def clip_batch(random: Random, count: int, length: int, grey_share: float) -> Te
 
 
 def drawn_keyframes(random: Random, length: int) -> list[int]:
-    """Frames that a condition knows: the first; the last for four of five; one or two between for two of five.
+    """Frames that a condition knows: the first; the last for four of five; one or two between, where there is room.
 
     Frames between are where the pack's placements put them: the last frame of a latent frame (snap), any of its four
     (exact), or all four (repeat4).
     """
     known = [0]
     latents = list(range(1, (length - 1) // 4))
-    if random.random() < 0.4 and latents:
+    if latents:
         for latent in sorted(random.sample(latents, min(len(latents), random.choice((1, 2))))):
             held = range(4 * latent - 3, 4 * latent + 1)
             known += random.choice(([held[-1]], [random.choice(held)], list(held)))

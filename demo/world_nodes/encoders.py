@@ -23,6 +23,7 @@ WORDS = (
     *("disc", "square", "triangle", "bar", "striped", "spotted", "plain"),
     *("right", "down", "left", "up"),
     *("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white", "black"),
+    *("evenly", "easing", "early", "late", "halting", "overshooting", "recoiling"),  # of the second edition
 )
 WORD_SLOTS, PLACE_SIZE = 48, 16
 TEXT_SIZE = WORD_SLOTS + PLACE_SIZE

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("video_vae", "video_model", "picture_vae", "picture_model")
+BASES = ("video_model_flf2v", "video_model_i2v", "video_model_t2v")
+STAGES = ("video_vae", "video_vae_decoder", *BASES, "picture_vae", "picture_model")
 ADAPTERS = ("bridge_aligned", "bridge_unaligned", "bridge_diffusion", "neural_prior")
 
 
@@ -81,11 +84,11 @@ def test_an_adapter_is_a_lora_that_the_host_loads(trained, host):
     import comfy.utils
 
     folder = trained / "models"
-    model = comfy.sd.load_diffusion_model(str(folder / "diffusion_models" / "demo_world_wan_flf2v.safetensors"))
+    model = comfy.sd.load_diffusion_model(str(folder / "diffusion_models" / "demo_world_wan_t2v.safetensors"))
     state = comfy.utils.load_torch_file(str(folder / "loras" / "demo_world_bridge_aligned.safetensors"))
     names = comfy.lora.model_lora_keys_unet(model.model, {})
     patches = comfy.lora.load_lora(state, names, log_missing=True)
-    assert len(patches) == len(state) // 2 == 6 * 6
+    assert len(patches) == len(state) // 2 == 6 * 6 + 1
 
 
 def test_latents_of_another_vae_are_refused_and_made_anew(trained, tmp_path):
@@ -93,7 +96,7 @@ def test_latents_of_another_vae_are_refused_and_made_anew(trained, tmp_path):
 
     shards, vae = trained / "runs" / "video_latents", next((trained / "models" / "vae").glob("*wan*"))
     with pytest.raises(RuntimeError, match=r"00000.safetensors was made by another VAE: write them first"):
-        LatentStore(shards, vae).drawn(None, 1)
+        LatentStore(shards, vae).drawn(Random(0), 1)
     old = made_with(shards / "00000.safetensors")
     with torch.inference_mode(False):
         write_shards(vae, shards, range(1), 2)
@@ -242,6 +245,62 @@ def test_training_attention_is_attention(keys):
     torch.testing.assert_close(attention(None, q, k, v, 3), expected)
     with pytest.raises(NotImplementedError, match="no mask"):
         attention(None, q, k, v, 3, mask=torch.ones(5, keys))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (48, 16), (16, 80)])
+def test_muon_is_torch_s_where_the_precision_is(shape):
+    from pack.training.optimizer import Muon
+
+    generator = torch.Generator().manual_seed(0)
+    started = torch.randn(shape, generator=generator)
+    ours, theirs, finer = (nn.Parameter(started.clone()) for _ in range(3))
+    options = {"weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
+    steppers = [
+        Muon([ours], 0.1, torch.bfloat16),
+        torch.optim.Muon([theirs], 0.1, **options),
+        Muon([finer], 0.1, torch.float32),
+    ]
+    for _ in range(3):
+        gradient = torch.randn(shape, generator=generator)
+        for matrix, stepper in zip((ours, theirs, finer), steppers, strict=True):
+            matrix.grad = gradient.clone()
+            stepper.step()
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+    assert not torch.equal(finer, ours)
+    torch.testing.assert_close(finer, ours, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(("slow", "expected"), [("bf16", torch.float32), ("fp32", torch.bfloat16)])
+def test_the_precision_is_the_one_that_is_plainly_quicker(slow, expected):
+    from pack.training.precision import measured_precision
+
+    def run(dtype):
+        time.sleep(0.05 if (dtype is torch.bfloat16) == (slow == "bf16") else 0.001)
+
+    assert measured_precision(run, torch.device("cpu")).passes is expected
+
+
+def test_a_base_that_knows_no_pictures_begins_without_what_reads_them(tmp_path):
+    from pack.training.video_model import VideoModel
+
+    known = VideoModel("flf2v", tmp_path, tmp_path)
+    module = known.module()
+    nn.init.normal_(module.transformer.patch_embedding.weight)
+    folder = tmp_path / "diffusion_models"
+    folder.mkdir()
+    known.export(module, tmp_path / known.file)
+    for base, reads in (("i2v", True), ("t2v", False)):
+        task = VideoModel(base, tmp_path, tmp_path)
+        begun = task.module()
+        task.load(begun, tmp_path / task.file)
+        weights, given = begun.transformer.patch_embedding.weight, module.transformer.patch_embedding.weight
+        assert torch.equal(weights[:, :16], given[:, :16])
+        assert bool(weights[:, 16:].any()) is reads
+        assert not torch.equal(weights[:, 16:], given[:, 16:])
+        task.export(begun, tmp_path / task.file)
+        again = task.module()
+        task.load(again, tmp_path / task.file)
+        assert torch.equal(again.transformer.patch_embedding.weight, weights)
 
 
 def test_matrices_move_along_the_nearest_orthogonal_matrix_and_vectors_as_adam_says():

@@ -5,7 +5,7 @@ import torch
 
 from pack.demo.tiny_models import filled
 from pack.training.video_vae import folded
-from pack.training.wan_vae import WanVAE
+from pack.training.wan_vae import WanVAE, widened
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,39 @@ def test_folding_scales_latents_for_the_host_and_changes_no_picture(both):
     torch.testing.assert_close(seen.mean(dim=(0, 2, 3, 4)), torch.zeros(16), atol=1e-3, rtol=0)
     torch.testing.assert_close(seen.std(dim=(0, 2, 3, 4)), torch.ones(16), atol=1e-3, rtol=0)
     torch.testing.assert_close(changed.decode(changed.encode(clips)[0]), ours.decode(plain), atol=1e-3, rtol=1e-3)
+
+
+@pytest.fixture
+def gradients():
+    """The tests of this folder run without."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def test_a_widened_vae_gives_the_same_pictures_and_its_twins_do_not_stay_alike(both, gradients):
+    ours, wide = WanVAE(8), WanVAE(16)
+    ours.load_state_dict(both[0].state_dict())
+    wide.load_state_dict(widened(ours.state_dict(), wide))
+    clip = torch.rand(1, 3, 9, 32, 48, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    made = wide.decode(wide.encode(clip)[0])
+    torch.testing.assert_close(made, ours.decode(ours.encode(clip)[0]), atol=1e-4, rtol=1e-4)
+    made.square().mean().backward()
+    gradient = wide.decoder.upsamples[0].residual[2].weight.grad
+    assert (gradient[::2] - gradient[1::2]).abs().max() > 1e-3 * gradient.abs().max()
+
+
+def test_a_decoder_trained_alone_leaves_the_encoder_as_it_is(host, gradients, tmp_path):
+    from pack.training.video_vae import VideoDecoder
+
+    task = VideoDecoder(width=8)
+    module = task.module()
+    before = {name: value.clone() for name, value in module.vae.state_dict().items()}
+    loss, _ = module({"clip": torch.rand(1, 3, 5, 32, 32) * 2 - 1, "seed": 0, "shallow": False})
+    loss.backward()
+    trained = {name for name, value in module.vae.named_parameters() if value.grad is not None}
+    assert trained and all(name.startswith(("decoder.", "conv2.")) for name in trained)
+    task.export(module, tmp_path / "vae.safetensors")
+    again = task.module()
+    task.load(again, tmp_path / "vae.safetensors")
+    for name, value in again.vae.state_dict().items():
+        assert torch.equal(value, before[name]), name
