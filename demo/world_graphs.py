@@ -11,6 +11,7 @@ from .world import FPS, LENGTH, SIZE, reversed_caption
 WORKFLOW = "afb_wan2.1_i2v"
 STEPS, STOP_STEP, SHIFT, CFG = 20, 6, 3.0, 1.0
 TRANSFORMER = "demo_world_wan_flf2v.safetensors"
+FIRST_PICTURE_TRANSFORMER = "demo_world_wan_i2v.safetensors"  # what bridging is for: hardly taught to reach a last one
 VAE = "demo_world_wan_vae.safetensors"
 PICTURE_VAE = "demo_world_taesd.safetensors"
 STANDS_FOR = {"CLIPLoader": "DemoWorldWords", "CLIPVisionLoader": "DemoWorldPictures"}
@@ -29,7 +30,11 @@ MODELS_AND_SAMPLING = {
     "InbetweenKeyframes.fps": FPS,
     "Negative prompt.text": "",
 }
-VALUES = {**MODELS_AND_SAMPLING, "InbetweenReverseCandidates.stop_step": STOP_STEP}
+VALUES = {
+    **MODELS_AND_SAMPLING,
+    "UNETLoader.unet_name": FIRST_PICTURE_TRANSFORMER,
+    "InbetweenReverseCandidates.stop_step": STOP_STEP,
+}
 
 
 def bridged_graph(
