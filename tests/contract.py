@@ -32,6 +32,9 @@ CONTRACT = {
             "count=1",
             "margin=8",
             "fixed_alpha=0.75",
+            "earliest=0.5",
+            "min_break=0.0",
+            "rhythm=4",
         ],
         [
             "keyframes:INBETWEEN_KEYFRAMES",
