@@ -73,6 +73,11 @@ def test_a_place_on_the_edge_is_suspicious(frame, settings, said):
     assert (said or "") in told
 
 
+@pytest.mark.parametrize(("min_break", "added"), [(2.0, True), (2.01, False)])
+def test_a_break_of_exactly_min_break_gets_its_anchor(min_break, added):
+    assert ("anchor 1: frame 20" in report({20: 2.0}, min_break=min_break)) is added
+
+
 def test_a_place_on_the_edge_is_suspicious_without_an_anchor_too():
     assert "Suspicious: frame 24" in report({24: 3.0}, min_break=5)
 

@@ -107,10 +107,10 @@ def test_a_place_exactly_on_the_margin_is_open():
 
 @pytest.mark.parametrize(
     ("length", "earliest", "first"),
-    [(33, 0.0, 1), (33, 0.5, 16), (33, 0.51, 17), (81, 0.55, 44), (81, 0.7, 56), (3, 0.5, 1)],
+    [(33, 0.0, 1), (33, 0.5, 16), (33, 0.51, 17), (81, 0.7, 56), (101, 0.55, 55), (3, 0.5, 1)],
 )
 def test_no_frame_before_earliest_is_open(length, earliest, first):
-    """0.55 * 80 is 44.00000000000001 in floating point; frame 44 is at 0.55 all the same."""
+    """0.55 * 100 is 55.00000000000001 in floating point; frame 55 is at 0.55 all the same."""
     assert open_frames(length, 0, [], earliest)[0] == first
     assert open_frames(length, 0, [], 0.0) == list(range(1, length - 1))
 
@@ -185,6 +185,12 @@ def test_noise_of_frames_that_stand_still_is_not_made_a_break():
     adjacent[8] = 1e-5
     adjacent[19] = 0.6
     assert int(without_rhythm(adjacent, 4).argmax()) == 19
+
+
+def test_a_step_smaller_than_its_rhythm_is_not_less_than_nothing():
+    adjacent = torch.tensor([0.0, 0.0, 0.0, 4.0]).repeat(8)
+    adjacent[3] = 1.0
+    assert torch.equal(without_rhythm(adjacent, 4), torch.zeros(32))
 
 
 def test_too_few_steps_for_a_median_are_told():
