@@ -75,12 +75,13 @@ def test_a_track_without_both_ends_is_not_checked(lacking):
     check_reversed(forwards, tuple(ends), Colour())
 
 
-@pytest.mark.parametrize("same_end", ["first", "last"])
-def test_both_ends_have_to_agree(same_end):
-    """A video that begins and ends on one of the keyframes says nothing about its direction."""
-    ends = picture(1), picture(2)
-    only = ends[same_end == "last"]
-    check_reversed(only.repeat(9, 1, 1, 1), ends, Colour())
+@pytest.mark.parametrize(("begins", "stops"), [(0.0, 0.45), (0.55, 1.0), (0.0, 0.0), (1.0, 1.0)])
+def test_both_ends_have_to_agree(begins, stops):
+    """One end of the candidates is as in a backward video, however clearly the other is as in a forward one."""
+    black, white = torch.zeros(1, 32, 32, 3), torch.ones(1, 32, 32, 3)
+    check_reversed(between(black + begins, black + stops), (black, white), Colour())
+    with pytest.raises(ValueError, match=REFUSED):
+        check_reversed(between(black + 0.4, black + 0.6), (black, white), Colour())
 
 
 def test_noise_is_not_refused():
