@@ -110,6 +110,10 @@ class _Scored:
     def adjacent(self, frames: Tensor) -> Tensor:
         return self._distances
 
+    def between(self, these: Tensor, those: Tensor) -> Tensor:
+        """That candidates run backwards is not asked here."""
+        return torch.zeros(len(these))
+
 
 class _Graph:
     """The nodes of the workflow called one after another, with a clock on each kind of work."""

@@ -46,6 +46,10 @@ class Pen:
         font = ImageFont.load_default(size * SCALE)
         self._draw.text((at[0] * SCALE, at[1] * SCALE), words, fill=colour, font=font, anchor=anchor)
 
+    def width(self, words: str, size: int) -> float:
+        """How wide words come out."""
+        return self._draw.textlength(words, font=ImageFont.load_default(size * SCALE)) / SCALE
+
 
 def frame_ticks(length: int) -> list[int]:
     """About eight round frame numbers and the last one."""

@@ -29,6 +29,11 @@ def fitted_pictures(track: KeyframeTrack) -> Tensor:
     return torch.cat([fitted_picture(item, track) for item in track.keyframes])
 
 
+def fitted_ends(track: KeyframeTrack) -> tuple[Tensor | None, Tensor | None]:
+    """The first and the last keyframe, each [1,H,W,3] at the track's size; None where the track has none."""
+    return tuple(None if item is None else fitted_picture(item, track) for item in (track.first, track.last))
+
+
 def _padded(picture: Tensor, width: int, height: int) -> Tensor:
     """[1,3,H,W] scaled to fit inside width x height, centred on black."""
     rows, columns = picture.shape[-2:]

@@ -4,7 +4,9 @@ import os
 
 from comfy_api.latest import io
 
-from ..frames.anchor_selection import SCORE_ON, select_anchors
+from ..frames.anchor_selection import select_anchors
+from ..frames.anchor_settings import SCORE_ON, AnchorSettings
+from ..frames.fit_host import fitted_ends
 from ..frames.hunyuan_model_host import check_hunyuan_guider
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.lpips_host import backbone_files, backbone_path, load_lpips
@@ -37,11 +39,11 @@ class ReverseCandidates(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="Decodes the candidates; the model's own VAE."),
                 io.Int.Input(
                     "stop_step",
-                    default=15,
-                    min=0,
+                    default=-1,
+                    min=-1,
                     max=10000,
-                    tooltip="Steps to run; 0 runs all. The paper: 15 of 50 adds 30 % model calls, 50 of 50 adds 100 % "
-                    "and gives the best anchors.",
+                    tooltip="Steps to run; 0 runs all, -1 runs 30 % of them (15 of 50) and all where there are at most "
+                    "8. The paper: 15 of 50 adds 30 % model calls, 50 of 50 adds 100 % and gives the best anchors.",
                 ),
                 io.Float.Input(
                     "stop_sigma",
@@ -70,7 +72,7 @@ class ReverseCandidates(io.ComfyNode):
         sigmas: io.Sigmas.Type,
         latent_image: io.Latent.Type,
         vae: io.Vae.Type,
-        stop_step: int = 15,
+        stop_step: int = -1,
         stop_sigma: float = 0.0,
     ) -> io.NodeOutput:
         check_wan_guider(guider)
@@ -88,12 +90,15 @@ class SelectAnchors(io.ComfyNode):
             node_id="InbetweenSelectAnchors",
             display_name="Select Anchors (AFB)",
             category="inbetween/anchor",
-            description="Measures how much each frame differs from its neighbours, takes the worst place, and adds "
-            "the candidate that shows that moment as a keyframe.",
+            description="Measures how much each frame differs from its neighbours, takes the worst place of the "
+            "later half, and adds the candidate that shows that moment as a keyframe.",
             search_aliases=["anchor frame bridging", "afb", "breakpoint", "lpips", "temporal consistency"],
             inputs=[
                 KeyframesSocket.Input("keyframes", tooltip="The forward track; the anchors are added to it."),
-                io.Image.Input("candidates", tooltip="From Reverse Candidates: as many frames as the track."),
+                io.Image.Input(
+                    "candidates",
+                    tooltip="From Reverse Candidates: as many frames as the track, running backwards.",
+                ),
                 io.Image.Input(
                     "forward",
                     optional=True,
@@ -109,8 +114,9 @@ class SelectAnchors(io.ComfyNode):
                     "score_on",
                     options=list(SCORE_ON),
                     default="auto",
-                    tooltip="Video the break is measured on. auto: forward if connected, else reverse. fixed: no "
-                    "search, the anchor goes to fixed_alpha.",
+                    tooltip="Video the break is measured on. auto: forward if connected, else reverse. disagreement: "
+                    "the place where forward and the candidates differ most (ours). fixed: no search, the anchor goes "
+                    "to fixed_alpha.",
                 ),
                 io.Int.Input(
                     "count",
@@ -136,6 +142,34 @@ class SelectAnchors(io.ComfyNode):
                     advanced=True,
                     tooltip="Place of the anchor for score_on fixed, 0 is the start and 1 the end.",
                 ),
+                io.Float.Input(
+                    "earliest",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Share of the video before which no anchor goes (ours): the first half is the late one of "
+                    "the reverse pass, where that is worn itself. 0 searches the whole video, as the paper does.",
+                ),
+                io.Float.Input(
+                    "min_break",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How bad a break must be for an anchor, in times the median change (ours). 0 always adds "
+                    "one, as in the paper; 1.5 adds none to a video that changes evenly, where it would only cost.",
+                ),
+                io.Int.Input(
+                    "rhythm",
+                    default=4,
+                    min=1,
+                    max=64,
+                    advanced=True,
+                    tooltip="Frames after which a rhythm of the video repeats (ours). Each step is measured against "
+                    "those at the same place of the rhythm, so that what the VAE does every 4 frames is not taken for "
+                    "a break. 4 is right for Wan and HunyuanVideo, 1 is off.",
+                ),
             ],
             outputs=[
                 KeyframesSocket.Output(display_name="keyframes"),
@@ -156,12 +190,15 @@ class SelectAnchors(io.ComfyNode):
         count: int = 1,
         margin: int = 8,
         fixed_alpha: float = 0.75,
+        earliest: float = 0.5,
+        min_break: float = 0.0,
+        rhythm: int = 4,
         forward: io.Image.Type | None = None,
         metric: PerceptualMetric | None = None,
     ) -> io.NodeOutput:
-        found = select_anchors(
-            keyframes, candidates, metric or SSIMMetric(watch_frames), forward, score_on, count, margin, fixed_alpha
-        )
+        settings = AnchorSettings(score_on, count, margin, fixed_alpha, earliest, min_break, rhythm)
+        measure = metric or SSIMMetric(watch_frames)
+        found = select_anchors(keyframes, candidates, measure, settings, forward, fitted_ends(keyframes))
         return io.NodeOutput(found.track, found.anchors, found.frames[0], found.alpha, found.plot, found.report)
 
 

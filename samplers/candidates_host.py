@@ -13,7 +13,7 @@ import latent_preview  # the host's preview and progress callback
 import torch
 from torch import Tensor
 
-from .partial_schedule import steps_until
+from .partial_schedule import AUTO, steps_until
 
 FAMILIES = (comfy.model_base.WAN21, comfy.model_base.HunyuanVideo)
 
@@ -35,7 +35,7 @@ def sample_candidates(
     sigmas: Tensor,
     latent_image: dict[str, Any],
     vae: Any,
-    stop_step: int = 15,
+    stop_step: int = AUTO,
     stop_sigma: float = 0.0,
 ) -> Candidates:
     """The clean estimate x0_hat at the last of K evaluated steps, decoded.
@@ -47,7 +47,7 @@ def sample_candidates(
     Args:
         noise, guider, sampler, sigmas, latent_image: as SamplerCustomAdvanced; sigmas [S+1].
         vae: decodes the estimate; its latent channels must be the model's.
-        stop_step: K, 0 for all steps. stop_sigma: noise level to stop at, 0 to stop by step.
+        stop_step: K, 0 for all steps, -1 for 30 % of them. stop_sigma: noise level to stop at, 0 to stop by step.
     Raises:
         ValueError: the stop is outside the schedule, or model, latent and VAE do not belong together.
     Cost: K model evaluations (each with its conditionings) and one VAE decode.
@@ -75,10 +75,12 @@ def sample_candidates(
     comfy.model_management.throw_exception_if_processing_interrupted()
     frames = vae.decode(estimate)
     frames = frames.reshape(-1, *frames.shape[-3:])  # [B,N,H,W,3] -> [B*N,H,W,3]
+    share = "all" if steps == len(sigmas) - 1 else "30 %"
+    chosen = f" ({share}, as stop_step -1 chooses)" if stop_step == AUTO and stop_sigma == 0 else ""
     report = (
         f"{len(frames)} candidate frames, {frames.shape[2]}x{frames.shape[1]}, after {steps} of {len(sigmas) - 1} "
-        f"steps. Noise level {float(sigmas[0]):.4g} -> {float(sigmas[steps]):.4g}; the clean estimate is the one made "
-        f"at {float(sigmas[steps - 1]):.4g}."
+        f"steps{chosen}. Noise level {float(sigmas[0]):.4g} -> {float(sigmas[steps]):.4g}; the clean estimate is the "
+        f"one made at {float(sigmas[steps - 1]):.4g}."
     )
     return Candidates(frames, {**start, "samples": estimate}, report)
 

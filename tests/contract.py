@@ -19,7 +19,7 @@ CONTRACT = {
         ["positive:CONDITIONING", "negative:CONDITIONING", "latent:LATENT", "report:STRING"],
     ),
     "InbetweenReverseCandidates": (
-        ["noise", "guider", "sampler", "sigmas", "latent_image", "vae", "stop_step=15", "stop_sigma=0.0"],
+        ["noise", "guider", "sampler", "sigmas", "latent_image", "vae", "stop_step=-1", "stop_sigma=0.0"],
         ["candidates:IMAGE", "latent:LATENT", "report:STRING"],
     ),
     "InbetweenSelectAnchors": (
@@ -32,6 +32,9 @@ CONTRACT = {
             "count=1",
             "margin=8",
             "fixed_alpha=0.75",
+            "earliest=0.5",
+            "min_break=0.0",
+            "rhythm=4",
         ],
         [
             "keyframes:INBETWEEN_KEYFRAMES",

@@ -25,9 +25,34 @@ def test_zero_runs_all_steps():
 
 
 @pytest.mark.parametrize(
+    ("steps", "chosen"), [(50, 15), (20, 6), (30, 9), (10, 3), (25, 8), (15, 5), (9, 3), (8, 8), (4, 4), (1, 1)]
+)
+def test_minus_one_runs_thirty_percent_and_all_of_a_few(steps, chosen):
+    assert steps_until(flow_schedule(steps, 5), -1, 0.0) == chosen
+
+
+def test_a_level_is_reached_in_the_first_or_the_last_step():
+    sigmas = torch.tensor([1.0, 0.75, 0.5, 0.25])
+    assert steps_until(sigmas, 0, 0.99) == 1
+    assert steps_until(sigmas, 0, 0.75) == 1
+    assert steps_until(sigmas, 0, 0.74) == 2
+    assert steps_until(sigmas, 0, 0.26) == 3
+    assert steps_until(sigmas, 0, 0.25) == 3
+    assert steps_until(torch.tensor([1.0, 0.0]), 0, 0.5) == 1
+
+
+def test_a_level_decides_over_auto():
+    assert steps_until(flow_schedule(50, 5), -1, 0.5) == steps_until(flow_schedule(50, 5), 1, 0.5)
+
+
+@pytest.mark.parametrize(
     ("step", "sigma", "message"),
     [
-        (51, 0.0, "stop_step 51 is above the 50 steps of sigmas: use 1 to 50, or 0 for all"),
+        (51, 0.0, "stop_step 51 is above the 50 steps of sigmas: use 1 to 50, 0 for all, or -1 for 30 %"),
+        (-2, 0.0, "stop_step -2 is outside the 50 steps"),
+        (15, float("nan"), "stop_sigma must be a noise level of at least 0, got nan"),
+        (15, -0.5, "stop_sigma must be a noise level of at least 0, got -0.5"),
+        (15, float("inf"), "stop_sigma inf is outside"),
         (15, 1.0, "stop_sigma 1 is outside this schedule, which falls from 1 to 0"),
         (15, 2.0, "stop_sigma 2 is outside"),
     ],

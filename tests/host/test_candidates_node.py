@@ -61,6 +61,19 @@ def test_equals_split_sigmas_then_the_sampler_s_clean_output_then_decode(node, h
     assert f"17 candidate frames, 32x32, after {stop or 10} of 10 steps" in report
 
 
+@pytest.mark.parametrize(("steps", "stop", "share"), [(10, 3, "30 %"), (4, 4, "all")])
+def test_minus_one_is_the_default_and_says_what_it_chose(node, host, parts, steps, stop, share):
+    schedule = host.NODE_CLASS_MAPPINGS["BasicScheduler"]
+    sigmas = schedule.execute(parts["guider"].model_patcher, "simple", steps, 1.0).args[0]
+    calls = Calls(parts["guider"])
+    frames, _, report = node.execute(**{**parts, "sigmas": sigmas}).args
+    assert calls.count == stop
+    assert f"after {stop} of {steps} steps ({share}, as stop_step -1 chooses). Noise level" in report
+    explicit = node.execute(**{**parts, "sigmas": sigmas}, stop_step=stop).args
+    assert torch.equal(frames, explicit[0])
+    assert f"after {stop} of {steps} steps. Noise level" in explicit[2]
+
+
 def chained(host, parts, stop):
     """The host's own nodes for the same thing: (frames, clean latent)."""
     mappings = host.NODE_CLASS_MAPPINGS
@@ -169,8 +182,10 @@ def test_cancel_stops_within_one_model_call_and_the_next_run_is_whole(node, part
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stop_step": 11}, "stop_step 11 is above the 10 steps of sigmas: use 1 to 10, or 0 for all"),
+        ({"stop_step": 11}, "stop_step 11 is above the 10 steps of sigmas: use 1 to 10, 0 for all, or -1"),
         ({"sigmas": torch.ones(1)}, "sigmas has no step"),
+        ({"stop_step": -2}, "stop_step -2 is outside the 10 steps of sigmas: use 1 to 10, 0 for all, or -1 for 30 %"),
+        ({"stop_sigma": float("nan")}, "stop_sigma must be a noise level of at least 0, got nan"),
         ({"stop_sigma": 1.5}, "stop_sigma 1.5 is outside this schedule"),
         ({"latent_image": {"samples": torch.ones(1, 48, 5, 2, 2)}}, r"latent_image has shape \[1, 48, 5, 2, 2\], .*16"),
     ],
