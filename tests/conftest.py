@@ -27,11 +27,18 @@ def pytest_addoption(parser):
     parser.addoption("--pictures", action="store_true", help="tests/browser writes workflows/*.jpg and docs/ anew")
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config, items):
+    """Under two workers, a file is a group; all that shares the server is one, which begins first: it is the longest."""
     for item in items:
-        if item.path.parent.name in ("server", "browser"):
+        served = item.path.parent.name in ("server", "browser")
+        if served:
             item.add_marker(pytest.mark.server)
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group("server" if served else item.path.stem))
     items.sort(key=lambda item: item.path.parent.name == "browser")  # last: what they show needs all else to work
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("server") is None)
 
 
 @pytest.fixture(scope="session")
