@@ -29,7 +29,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """Under two workers, a file is a group; all that shares the server is one, which begins first: it is the longest."""
+    """Two workers: a file is a group; all that shares the server is one, which begins first, being the longest."""
     for item in items:
         served = item.path.parent.name in ("server", "browser")
         if served:
