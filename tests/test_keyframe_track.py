@@ -70,6 +70,33 @@ def test_two_keyframes_on_one_frame_name_each_other_and_the_free_frames():
         track(33, -1, 32)
 
 
+@pytest.mark.parametrize(
+    ("frames", "taken", "free"),
+    [
+        ((5,), 5, "; the nearest free frames are 4 and 6"),
+        ((4, 5), 5, "; the nearest free frames are 6"),
+        ((0,), 0, "; the nearest free frames are 1"),
+        ((32,), 32, "; the nearest free frames are 31"),
+        ((4, 5, 6), 5, ""),
+        ((0, 1), 0, ""),
+        ((31, 32), 32, ""),
+    ],
+)
+def test_the_free_frames_beside_a_taken_one_are_named_if_there_are_any(frames, taken, free):
+    with pytest.raises(ValueError, match=rf"so picture {taken} cannot go there too{free}\.$"):
+        track(33, *frames, taken)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_strength_may_be_zero_or_one(strength):
+    assert track().with_keyframe(Keyframe(3, picture(), strength)).keyframes[0].strength == strength
+
+
+def test_a_video_lasts_its_length_over_its_rate():
+    assert KeyframeTrack(64, 48, 33, fps=16).seconds == 33 / 16
+    assert KeyframeTrack(64, 48, 1).seconds == 1 / 16
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.5])
 def test_strength_outside_zero_to_one_is_refused(strength):
     with pytest.raises(ValueError, match="strength of image must be between 0 and 1"):

@@ -202,6 +202,12 @@ def test_falling_levels_are_a_schedule(levels):
     check_schedule(torch.tensor(levels))
 
 
+@pytest.mark.parametrize("levels", [[math.inf, 3.0, 0.0], [math.inf, 0.0], [math.nan, 0.0], [3.0, 1.0, -1.0]])
+def test_a_level_that_is_no_number_from_0_up_is_refused(levels):
+    with pytest.raises(ValueError, match=f"sigmas go from {levels[0]:g} to {levels[-1]:g}; noise levels are numbers"):
+        check_schedule(torch.tensor(levels))
+
+
 @pytest.mark.parametrize("levels", [[], [1.0]])
 def test_a_schedule_without_a_step_is_refused(levels):
     with pytest.raises(ValueError, match="sigmas has no step: set the scheduler to at least 1 step"):

@@ -118,6 +118,17 @@ def test_a_seam_that_fits_jumps_by_a_usual_step():
     assert len(report.splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("steps", "median"),
+    [((1, 8, 2, 4, 16), "4.00"), ((16, 1, 2), "2.00"), ((3, 1), "3.00"), ((5,), "5.00"), ((), "0.00")],
+)
+def test_the_median_is_that_of_uneven_steps(steps, median):
+    """Of an even number the larger of the two in the middle."""
+    levels = torch.tensor([0.0, *steps]).cumsum(0)[:, None, None, None] / 255
+    report = join_segments({"segment_1": levels.expand(-1, 6, 10, 3)}).report
+    assert f"Median step {median}/255." in report
+
+
 def test_a_jump_and_the_frame_that_should_be_equal_have_their_numbers():
     """The second segment is 10/255 brighter, the third as the second."""
     whole = drifting(30)

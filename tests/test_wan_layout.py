@@ -113,7 +113,10 @@ def test_whole_latents_hold_four_equal_frames():
         ([31, 32], "snap", False, "keyframes 31 and 32 both land on latent frame 8"),
         ([20, 21], "snap_full", False, "keyframes 20 and 21 both land on latent frame 5 .*at least 4 frames apart"),
         ([30, 32], "own_latent", False, "keyframes 30 and 32 both land"),
-        ([5, 7], "exact", True, "keyframes 5 and 7 both land on latent frame 2"),
+        ([5, 7], "exact", True, r"both land on latent frame 2 \(video frames 5-8\): keep them .* 4 frames apart\.$"),
+        ([6, 9], "snap", True, r"both land on latent frame 2 \(video frames 5-8\): keep them .* 4 frames apart\.$"),
+        ([20, 21], "snap", False, r"\(video frames 17-20\) with placement 'snap': .* or use placement 'exact'\.$"),
+        ([21, 22], "repeat4", False, r"21 and 22 .*\(video frames 21-24\) with placement 'repeat4': .* apart\.$"),
     ],
 )
 def test_keyframes_that_land_together_are_named(frames, placement, whole, message):
@@ -123,6 +126,11 @@ def test_keyframes_that_land_together_are_named(frames, placement, whole, messag
 
 def test_exact_keeps_neighbours_apart():
     assert known([5, 6, 7, 8], 33).sum() == 4
+
+
+@pytest.mark.parametrize("placement", ["snap_full", "repeat4", "own_latent"])
+def test_keyframes_on_neighbouring_latents_are_taken(placement):
+    assert [item.latent for item in place_keyframes([20, 24], 33, placement)] == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,14 @@ def test_exact_keeps_neighbours_apart():
 def test_sizes_off_the_grid_name_the_nearest_legal_ones(size, message):
     with pytest.raises(ValueError, match=message):
         check_wan_grid(*size)
+
+
+@pytest.mark.parametrize("multiple", [16, 32])
+def test_the_smallest_size_is_the_multiple_and_the_shortest_length_is_1(multiple):
+    check_wan_grid(multiple, multiple, 1, multiple)
+    for size in ((0, multiple), (multiple, 0)):
+        with pytest.raises(ValueError, match=f"is not a multiple of {multiple}; the nearest are {multiple}"):
+            check_wan_grid(*size, 1, multiple)
 
 
 def test_the_5b_model_wants_multiples_of_32():
