@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+pytestmark = pytest.mark.workshop
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("video_vae", "video_model", "picture_vae", "picture_model")
 ADAPTERS = ("bridge_aligned", "bridge_unaligned", "bridge_diffusion", "neural_prior")
