@@ -75,6 +75,7 @@ def test_two_keyframes_on_one_frame_name_each_other_and_the_free_frames():
     [
         ((5,), 5, "; the nearest free frames are 4 and 6"),
         ((4, 5), 5, "; the nearest free frames are 6"),
+        ((1,), 1, "; the nearest free frames are 0 and 2"),
         ((0,), 0, "; the nearest free frames are 1"),
         ((32,), 32, "; the nearest free frames are 31"),
         ((4, 5, 6), 5, ""),
@@ -92,9 +93,19 @@ def test_strength_may_be_zero_or_one(strength):
     assert track().with_keyframe(Keyframe(3, picture(), strength)).keyframes[0].strength == strength
 
 
+def test_a_keyframe_is_what_it_was_made_and_equal_to_itself_alone():
+    one = Keyframe(3, picture())
+    assert (one.strength, one.source, one.change) == (1.0, "image", "")
+    assert one != Keyframe(3, one.image) and track(33) != track(33)
+    for made, name in ((one, "frame"), (track(33), "length")):
+        with pytest.raises(AttributeError, match=name):
+            setattr(made, name, 5)
+
+
 def test_a_video_lasts_its_length_over_its_rate():
     assert KeyframeTrack(64, 48, 33, fps=16).seconds == 33 / 16
     assert KeyframeTrack(64, 48, 1).seconds == 1 / 16
+    assert KeyframeTrack(64, 48, 3, fps=0.5).seconds == 6
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5])
