@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pack.frames.keyframe_track import Keyframe, KeyframeTrack, single_picture
+from pack.frames.keyframe_track import Keyframe, KeyframeTrack, colour_frames, single_picture
 
 
 def picture(value: float = 0.5, width: int = 4, height: int = 3) -> torch.Tensor:
@@ -132,6 +132,8 @@ def test_grey_and_alpha_pictures_become_rgb_and_say_so():
     torch.testing.assert_close(colour, source[..., :3])
     assert note == "alpha dropped"
     assert single_picture(picture(), "image")[1] == ""
+    several = torch.rand(2, 3, 4, 1)
+    torch.testing.assert_close(colour_frames(several, "images")[0], torch.cat([several] * 3, dim=-1))
 
 
 @pytest.mark.parametrize(

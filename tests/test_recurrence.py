@@ -312,6 +312,7 @@ def test_two_runs_with_one_seed_are_equal(order):
 
 
 def test_noise_put_in_again_scales_with_its_strength():
+    assert torch.equal(sampled(ORDERS["repeat"]), sampled(ORDERS["repeat"], noise_scale=1.0))
     ends = [sampled(ORDERS["repeat"], noise_scale=scale) for scale in (0.0, 0.5, 1.0)]  # linear in the noise
     torch.testing.assert_close(ends[1], (ends[0] + ends[2]) / 2)
     assert (ends[0] - ends[2]).abs().max() > 0.01

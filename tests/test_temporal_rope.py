@@ -168,6 +168,10 @@ def test_settings_balance_the_middle_in_place_of_the_one_they_name(settings):
     torch.testing.assert_close((balanced - edge) / (balanced[4] - edge), (plain - edge) / (plain[4] - edge))
 
 
+def test_the_settings_that_are_not_named_are_the_paper_s_code():
+    assert TemporalRoPE() == TemporalRoPE(1.0, "amplitude", 1.06, 0.94, 0, 2, "", balance=False)
+
+
 def test_strength_is_the_distance_of_the_scales_from_1():
     scales = TemporalRoPE(strength=0.5).scales(9)
     torch.testing.assert_close(scales, 1 + (frame_scales(9, 1.06, 0.94) - 1) / 2)
