@@ -12,7 +12,8 @@ from . import world
 ROOT = Path(__file__).resolve().parents[1]
 WORLD_MODELS = ROOT / "demo" / "models"
 WORLD_NODES = ROOT / "demo" / "world_nodes"
-SMALL_MODELS = ("small_svd", "small_llama", "small_seedvr2")  # tell the host of the stand-ins that it does not know
+# tell the host of the stand-ins that it does not know
+SMALL_MODELS = ("small_clip_vision", "small_llama", "small_seedvr2", "small_svd")
 LAST_FRAMING = (190, 30, 580, 255)  # the part of first.jpg that last.jpg shows, pixels
 DISC_SEED = 1_000_005  # of the template's pair: a validation clip in which one disc moves far
 

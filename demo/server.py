@@ -22,6 +22,7 @@ import aiohttp
 
 ROOT = Path(__file__).resolve().parents[1]
 PACK_FOLDER = "comfyui-inbetween"
+HANGS_AFTER = 1800.0  # seconds; much more than a slow machine needs for anything that is waited for here
 
 
 class PromptError(Exception):
@@ -107,7 +108,7 @@ class Server:
 
     def get(self, path: str, raw: bool = False) -> Any:
         """What the server answers to GET, decoded from JSON unless raw."""
-        with urllib.request.urlopen(f"{self.address}{path}", timeout=60) as answer:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=HANGS_AFTER) as answer:
             body = answer.read()
         return body if raw else json.loads(body)
 
@@ -116,13 +117,13 @@ class Server:
         body = json.dumps(value).encode()
         request = urllib.request.Request(f"{self.address}{path}", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=HANGS_AFTER) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise PromptError(error.read().decode()) from None
         return json.loads(text) if text else None
 
-    def wait(self, prompt_id: str, timeout: float = 600) -> dict[str, Any]:
+    def wait(self, prompt_id: str, timeout: float = HANGS_AFTER) -> dict[str, Any]:
         """The history entry of a finished prompt: outputs per node id, and messages.
 
         Raises:
@@ -164,7 +165,7 @@ class Server:
                     on_event(kind, data)
                     if kind in ("execution_success", "execution_error", "execution_interrupted"):
                         break
-        return self.wait(prompt_id, 30)
+        return self.wait(prompt_id)
 
     def image(self, found: dict[str, str]) -> bytes:
         """The file behind one entry of a node's "images" output."""
@@ -173,7 +174,7 @@ class Server:
     def log_tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def _wait_until_ready(self, timeout: float = 180) -> None:
+    def _wait_until_ready(self, timeout: float = HANGS_AFTER) -> None:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if self._process is not None and self._process.poll() is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import small_llama, small_seedvr2, small_svd, tiny_models
+from . import small_clip_vision, small_llama, small_seedvr2, small_svd, tiny_models
 
 TEXT_DIM = 768  # what CLIP-L gives, the smallest text encoder that the host's loader can build
 SEEDVR2 = {
@@ -67,7 +67,8 @@ def cached_stand_ins() -> Path:
     """The stand-ins in the cache that ./dev names, outside the checkout; made anew when what writes them changes."""
     from comfyui_version import __version__
 
-    files = (__file__, *(module.__file__ for module in (tiny_models, small_svd, small_llama, small_seedvr2)))
+    makers = (tiny_models, small_clip_vision, small_llama, small_seedvr2, small_svd)
+    files = (__file__, *(module.__file__ for module in makers))
     sources = b"".join(Path(file).read_bytes() for file in files)
     version = hashlib.sha256(sources).hexdigest()[:8]
     return write_stand_ins(Path(os.environ["INBETWEEN_CACHE"]) / f"stand-ins-{__version__}-{version}")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from . import small_llama, small_seedvr2
+from . import small_clip_vision, small_llama, small_seedvr2
 from .small_svd import CHANNELS, HEAD_SIZE
 from .world_nodes.svd_host import unet_arguments
 
@@ -151,7 +151,7 @@ def write_clip_text(path: Path, seed: int = SEED) -> Path:
 
 
 def write_clip_vision(path: Path, seed: int = SEED) -> Path:
-    """A CLIP vision H for CLIPVisionLoader, which always builds all 32 layers (632 M parameters, 1.26 GB).
+    """A CLIP vision H for CLIPVisionLoader, where small_clip_vision is at work: two of its 32 layers.
 
     Only the embeddings are random; the layers are zero and pass them on, and the file is sparse: 3 MB on the disk.
     """
@@ -166,9 +166,10 @@ def write_clip_vision(path: Path, seed: int = SEED) -> Path:
 
 
 def write_llava_vision(path: Path, seed: int = SEED) -> Path:
-    """What HunyuanVideo's Llama sees with, for CLIPVisionLoader: a CLIP vision L and a projector (326 M, 650 MB).
+    """What HunyuanVideo's Llama sees with, for CLIPVisionLoader, where small_clip_vision is at work.
 
-    The layers are zero and pass the embeddings on; of the projector 64 rows are random. Sparse: 3 MB on the disk.
+    A CLIP vision L with two of its 24 layers, and a projector. The layers are zero and pass the embeddings on; of the
+    projector 64 rows are random. Sparse: 3 MB on the disk.
     """
     shapes = _clip_vision_shapes("clip_vision_config_vitl_336_llava.json")
     generator, values = torch.Generator().manual_seed(seed), {}
@@ -183,11 +184,10 @@ def write_llava_vision(path: Path, seed: int = SEED) -> Path:
 
 
 def write_svd(path: Path, seed: int = SEED) -> Path:
-    """An SVD checkpoint for ImageOnlyCheckpointLoader, where small_svd is registered: UNet, CLIP vision and VAE.
+    """An SVD checkpoint for ImageOnlyCheckpointLoader, where small_svd and small_clip_vision are at work.
 
-    The UNet has the released one's 16 temporal layers (20 M parameters). TAESD stands for the VAE. The loader always
-    builds a CLIP vision H: here its first layer takes the mean over the picture, the others are zero and pass it on.
-    The file is sparse: 57 MB on the disk.
+    The UNet has the released one's 16 temporal layers (20 M parameters). TAESD stands for the VAE. The first layer of
+    the CLIP vision takes the mean over the picture, the second is zero and passes it on. Sparse: 57 MB on the disk.
     """
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -293,7 +293,10 @@ def _svd_arguments() -> dict[str, Any]:
 
 
 def _clip_vision_shapes(name: str = "clip_vision_config_h.json") -> dict[str, torch.Size]:
-    """The tensors of a CLIP vision, by the host's names, for a configuration that lies in the host."""
+    """The tensors of a small CLIP vision of a configuration in the host, by the host's names.
+
+    Of the last layer but one a single vector stays, by which the host tells the configuration.
+    """
     import comfy.clip_model
     import comfy.clip_vision
     import comfy.ops
@@ -301,7 +304,13 @@ def _clip_vision_shapes(name: str = "clip_vision_config_h.json") -> dict[str, to
     config = json.loads((Path(comfy.clip_vision.__file__).parent / name).read_text())
     with torch.device("meta"):
         model = comfy.clip_model.CLIPVisionModelProjection(config, torch.float16, "meta", comfy.ops.manual_cast)
-    return {key: value.shape for key, value in sorted(model.state_dict().items())}
+    layers = [f".layers.{number}." for number in range(small_clip_vision.LAYERS)]
+    told_by = f".layers.{config['num_hidden_layers'] - 2}.layer_norm1.weight"
+    return {
+        key: value.shape
+        for key, value in sorted(model.state_dict().items())
+        if ".layers." not in key or key.endswith(told_by) or any(layer in key for layer in layers)
+    }
 
 
 def _write_sparse(path: Path, shapes: dict[str, torch.Size], values: dict[str, torch.Tensor]) -> Path:

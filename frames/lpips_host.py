@@ -119,16 +119,17 @@ def random_network(kind: str) -> torch.nn.Module:
 
 def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Module:
     network = random_network(kind)
-    wanted = {key: re.sub(r"^slice\d+", "features", key) for key in network.net.state_dict()}
+    backbone = network.get_submodule("net")
+    wanted = {key: re.sub(r"^slice\d+", "features", key) for key in backbone.state_dict()}
     missing = [source for source in wanted.values() if source not in weights]
     if missing:
         raise ValueError(f"backbone {name!r} is incomplete: it lacks {missing[0]} and {len(missing) - 1} more.")
     try:
-        network.net.load_state_dict({key: weights[source].float() for key, source in wanted.items()})
+        backbone.load_state_dict({key: weights[source].float() for key, source in wanted.items()})
     except RuntimeError as error:
         shown = BACKBONES[kind][0]
         raise ValueError(f"backbone {name!r} has weights of another shape than {shown}'s: {error}") from error
-    if not all(torch.isfinite(value).all() for value in network.net.state_dict().values()):
+    if not all(torch.isfinite(value).all() for value in backbone.state_dict().values()):
         raise ValueError(f"backbone {name!r} has weights that are not numbers (NaN or infinite): get it again.")
     return network
 

@@ -117,7 +117,9 @@ def best_take(
     for name, frames in takes.items():
         _check_size(name, frames, track)
     done = watch(len(takes) * track.length) if watch else None
-    keyed, steps, changes = [], [], []
+    keyed: list[Tensor] = []
+    steps: list[Tensor] = []
+    changes: list[str] = []
     for name, frames in takes.items():
         colour, change = finite_frames(name, frames)
         keyed.append(colour[[item.frame for item in track.keyframes]])
@@ -126,17 +128,16 @@ def best_take(
         if done:
             done(track.length)
     wanted = torch.cat([picture.to(keyed[0].device) for picture in pictures])
-    distances = metric.between(torch.cat(keyed), wanted.repeat(len(takes), 1, 1, 1))
-    distances = distances.view(len(takes), len(pictures)).mean(dim=1).tolist()
+    apart = metric.between(torch.cat(keyed), wanted.repeat(len(takes), 1, 1, 1))
+    distances = apart.view(len(takes), len(pictures)).mean(dim=1).tolist()
     least = least_step(pictures, track)
     judged = [take_numbers(*item, least) for item in zip(takes, distances, steps, strict=True)]
     ranked = tuple(sorted(judged, key=lambda take: (take.still, take.score, take.keyframe_distance)))
     best = ranked[0].name
     curves = [TakeCurve(take.name, take.steps, "still" if take.still else _scored(take)) for take in ranked]
-    frames = [item.frame for item in track.keyframes]
     tail = track.length - 1 - tail_steps(track.length - 1)
     title = f"Best: {best} of {len(ranked)} take{'s' if len(ranked) > 1 else ''}"
-    plot = take_plot(curves, frames, tail, title, RULE)
+    plot = take_plot(curves, [item.frame for item in track.keyframes], tail, title, RULE)
     report = "\n".join([*_report(ranked, metric.name, track, least), *filter(None, changes)])
     return BestTake(takes[best], TAKES.index(best) + 1, ranked, plot, report)
 
@@ -249,7 +250,7 @@ def _reason(ranked: Sequence[Take]) -> str:
     if after.score == best.score:
         return f"Best: {best.name} of {len(ranked)} takes; {after.name} scores the same."
     gains = {name: after.factors[name] / value for name, value in best.factors.items()}
-    decisive = max(gains, key=gains.get)
+    decisive = max(gains, key=gains.__getitem__)
     values = [item.keyframe_distance if decisive == "keyframe distance" else item.factors[decisive] for item in ranked]
     shown = [f"{value:.4f}" if decisive == "keyframe distance" else _times(value) for value in values]
     close = " They are close: look at both." if after.score < CLOSE * best.score else ""

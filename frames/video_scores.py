@@ -141,7 +141,7 @@ def _report(curves: list[ScoreCurve]) -> list[str]:
         if not known:
             lines.append(f"{curve.name}: infinite, every frame is identical.")
             continue
-        low, high = min(known, key=known.get), max(known, key=known.get)
+        low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
         lines.append(
             f"{curve.name} ({curve.meaning}): mean {curve.mean:{curve.form}}, from {known[low]:{curve.form}} at frame "
             f"{low} to {known[high]:{curve.form}} at frame {high}."

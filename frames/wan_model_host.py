@@ -24,8 +24,8 @@ def check_wan_model(model: Any, latent_channels: int, image_tokens: bool) -> Non
         )
     wanted = model.model.latent_format.latent_channels
     if wanted != latent_channels:
-        needed = "wan2.2_vae" if wanted == 48 else "wan_2.1_vae"
-        raise ValueError(f"vae has {latent_channels} latent channels, this model needs {wanted}: load {needed}.")
+        fitting = "wan2.2_vae" if wanted == 48 else "wan_2.1_vae"
+        raise ValueError(f"vae has {latent_channels} latent channels, this model needs {wanted}: load {fitting}.")
     needed, found = CONDITION_CHANNELS[wanted], _condition_channels(model)
     if found != needed:
         remedy = "an I2V or FLF2V checkpoint" if wanted == 16 else "the Wan 2.2 5B TI2V checkpoint"

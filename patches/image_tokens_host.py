@@ -54,5 +54,5 @@ def token_layout(entry: Mapping[str, Any], tokens: int, node: str) -> Layout:
     mask = entry.get("concat_mask")
     if mask is None:
         return None
-    known = tuple(bool((mask[:, :, end] < 1).any()) for end in (0, -1))
-    return {(True, False): ("first",), (False, True): ("last",)}.get(known)
+    first, last = (bool((mask[:, :, end] < 1).any()) for end in (0, -1))
+    return {(True, False): ("first",), (False, True): ("last",)}.get((first, last))

@@ -259,7 +259,8 @@ def _roles(call: Call, grid: Grid) -> tuple[list[tuple[str, int]], list[Layout]]
     Raises:
         ValueError: a model with image attention was given no image tokens.
     """
-    text, layouts = ("text", call.extra["c_crossattn"].shape[1]), [None] * len(call.positive_chunks())
+    text = ("text", call.extra["c_crossattn"].shape[1])
+    layouts: list[Layout] = [None] * len(call.positive_chunks())
     if call.network.img_emb is None:
         return [("self", grid.length), text], layouts
     tokens = call.extra.get("clip_fea")

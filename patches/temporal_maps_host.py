@@ -148,8 +148,7 @@ class _Pass:
             return self._plain(function, *args, **kwargs)
         q, k, v, *rest = args
         chunks = self._chunks(kwargs.get("transformer_options") or {}, len(q))
-        if self._deltas is not None:
-            v = v + linear(self._values, self._weights("to_v", v))
+        v = self._with_motion(v, "to_v", self._values)
         turns = self._turn == "all" or (self._turn == "up" and self._layer.startswith("output_blocks"))
         if turns and self._keep:
             maps = temporal_maps(q, k, rest[0] if rest else kwargs["heads"])
@@ -169,8 +168,7 @@ class _Pass:
                 f"the temporal attention of {self._layer} did not pass through the Bidirectional Guider: another node "
                 f"replaces it. Take that node out."
             )
-        if self._deltas is not None:
-            n = n + linear(self._attended, self._weights("to_out.0", n))
+        n = self._with_motion(n, "to_out.0", self._attended)
         self._layer, self._values, self._attended = "", None, None
         return n
 
@@ -197,5 +195,8 @@ class _Pass:
         size = rows // len(ids)
         return [(self._places.get(one, 0), slice(n * size, (n + 1) * size)) for n, one in enumerate(ids)]
 
-    def _weights(self, matrix: str, like: Tensor) -> Tensor:
-        return self._deltas[motion_key(self._layer, matrix)].to(like.device, like.dtype)
+    def _with_motion(self, made: Tensor, matrix: str, given: Tensor | None) -> Tensor:
+        """What a layer's matrix made, with what backward motion makes of the same."""
+        if self._deltas is None or given is None:
+            return made
+        return made + linear(given, self._deltas[motion_key(self._layer, matrix)].to(made.device, made.dtype))

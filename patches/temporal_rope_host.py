@@ -78,7 +78,7 @@ class _Tables:
 
     def changed(self, table: Tensor) -> Tensor:
         """Wan's table is [1, L, 1, D/2, 2, 2], HunyuanVideo's [B, 1, L, D/2, 2, 2]."""
-        if self._table is not table:
+        if self._changed is None or self._table is not table:
             self._table = table
             ordered = table.movedim(1, 2) if self._wan else table
             changed = changed_rotations(ordered, self._change)

@@ -25,7 +25,10 @@ FORWARD, BACKWARD = ("positive", "negative"), ("positive_backward", "negative_ba
 class SharedAttention(Protocol):
     """How the two passes of a step share their attention; see patches/temporal_maps_host.py."""
 
-    is_plain: bool
+    @property
+    def is_plain(self) -> bool:
+        """Whether they share nothing and nothing is changed."""
+        ...
 
     def pair(self, places: Mapping[Any, int]) -> Any:
         """A context with forward(options) and backward(options), the model options of the two passes."""

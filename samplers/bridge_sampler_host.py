@@ -87,7 +87,7 @@ class BridgeSampler(comfy.samplers.Sampler):
         extra_args: dict[str, Any],
         callback: Any,
         noise: Tensor,
-        latent_image: Tensor | None = None,
+        latent_image: Tensor,
         denoise_mask: Tensor | None = None,
         disable_pbar: bool = False,
     ) -> Tensor:
@@ -237,7 +237,7 @@ def _with_prior_as_condition(options: Mapping[str, Any], prior: Tensor) -> dict[
 
     def apply(executor: Any, x: Tensor, t: Tensor, c_concat: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
         channels = 0 if c_concat is None else c_concat.shape[1]
-        if channels != MASK_CHANNELS + IMAGE_CHANNELS or prior.shape[1] != IMAGE_CHANNELS:
+        if c_concat is None or channels != MASK_CHANNELS + IMAGE_CHANNELS or prior.shape[1] != IMAGE_CHANNELS:
             raise ValueError(
                 f"{NODE}: prior_as_condition needs a Wan I2V or FLF2V model with its 20 condition channels, this one "
                 f"has {channels}: switch it off, or condition with Keyframes to Wan."

@@ -63,7 +63,7 @@ class _OneCall(comfy.samplers.Sampler):
         extra_args: dict[str, Any],
         callback: Any,
         noise: Tensor,
-        latent_image: Tensor | None = None,
+        latent_image: Tensor,
         denoise_mask: Tensor | None = None,
         disable_pbar: bool = False,
     ) -> Tensor:

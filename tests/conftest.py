@@ -27,11 +27,27 @@ def pytest_addoption(parser):
     parser.addoption("--pictures", action="store_true", help="tests/browser writes workflows/*.jpg and docs/ anew")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.parent.name in ("server", "browser"):
             item.add_marker(pytest.mark.server)
     items.sort(key=lambda item: item.path.parent.name == "browser")  # last: what they show needs all else to work
+    if hasattr(config, "workerinput"):  # one of several workers: what takes longest begins first
+        items.sort(key=lambda item: item.get_closest_marker("server") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Workers take whole files, and what shares the server is one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "server" if Path(file).parent.name in ("server", "browser") else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

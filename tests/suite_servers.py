@@ -25,16 +25,16 @@ class StubServer:
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, str(STUB), "--port", str(port), "--seconds", str(seconds), "--version", version]
         self.process = subprocess.Popen(command)
-        for _ in range(300):
+        while self.process.poll() is None:
             try:
-                urllib.request.urlopen(f"{self.url}/system_stats", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/system_stats", timeout=600).close()
                 return
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.1)
         raise RuntimeError("the stub server did not start")
 
     def queue(self):
-        with urllib.request.urlopen(f"{self.url}/queue", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/queue", timeout=600) as answer:
             found = json.loads(answer.read())
         return found["queue_running"] + found["queue_pending"]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pack.frames.keyframe_track import Keyframe, KeyframeTrack, single_picture
+from pack.frames.keyframe_track import Keyframe, KeyframeTrack, colour_frames, single_picture
 
 
 def picture(value: float = 0.5, width: int = 4, height: int = 3) -> torch.Tensor:
@@ -70,6 +70,44 @@ def test_two_keyframes_on_one_frame_name_each_other_and_the_free_frames():
         track(33, -1, 32)
 
 
+@pytest.mark.parametrize(
+    ("frames", "taken", "free"),
+    [
+        ((5,), 5, "; the nearest free frames are 4 and 6"),
+        ((4, 5), 5, "; the nearest free frames are 6"),
+        ((1,), 1, "; the nearest free frames are 0 and 2"),
+        ((0,), 0, "; the nearest free frames are 1"),
+        ((32,), 32, "; the nearest free frames are 31"),
+        ((4, 5, 6), 5, ""),
+        ((0, 1), 0, ""),
+        ((31, 32), 32, ""),
+    ],
+)
+def test_the_free_frames_beside_a_taken_one_are_named_if_there_are_any(frames, taken, free):
+    with pytest.raises(ValueError, match=rf"so picture {taken} cannot go there too{free}\.$"):
+        track(33, *frames, taken)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_strength_may_be_zero_or_one(strength):
+    assert track().with_keyframe(Keyframe(3, picture(), strength)).keyframes[0].strength == strength
+
+
+def test_a_keyframe_is_what_it_was_made_and_equal_to_itself_alone():
+    one = Keyframe(3, picture())
+    assert (one.strength, one.source, one.change) == (1.0, "image", "")
+    assert one != Keyframe(3, one.image) and track(33) != track(33)
+    for made, name in ((one, "frame"), (track(33), "length")):
+        with pytest.raises(AttributeError, match=name):
+            setattr(made, name, 5)
+
+
+def test_a_video_lasts_its_length_over_its_rate():
+    assert KeyframeTrack(64, 48, 33, fps=16).seconds == 33 / 16
+    assert KeyframeTrack(64, 48, 1).seconds == 1 / 16
+    assert KeyframeTrack(64, 48, 3, fps=0.5).seconds == 6
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.5])
 def test_strength_outside_zero_to_one_is_refused(strength):
     with pytest.raises(ValueError, match="strength of image must be between 0 and 1"):
@@ -94,6 +132,8 @@ def test_grey_and_alpha_pictures_become_rgb_and_say_so():
     torch.testing.assert_close(colour, source[..., :3])
     assert note == "alpha dropped"
     assert single_picture(picture(), "image")[1] == ""
+    several = torch.rand(2, 3, 4, 1)
+    torch.testing.assert_close(colour_frames(several, "images")[0], torch.cat([several] * 3, dim=-1))
 
 
 @pytest.mark.parametrize(

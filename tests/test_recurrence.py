@@ -202,6 +202,12 @@ def test_falling_levels_are_a_schedule(levels):
     check_schedule(torch.tensor(levels))
 
 
+@pytest.mark.parametrize("levels", [[math.inf, 3.0, 0.0], [math.inf, 0.0], [math.nan, 0.0], [3.0, 1.0, -1.0]])
+def test_a_level_that_is_no_number_from_0_up_is_refused(levels):
+    with pytest.raises(ValueError, match=f"sigmas go from {levels[0]:g} to {levels[-1]:g}; noise levels are numbers"):
+        check_schedule(torch.tensor(levels))
+
+
 @pytest.mark.parametrize("levels", [[], [1.0]])
 def test_a_schedule_without_a_step_is_refused(levels):
     with pytest.raises(ValueError, match="sigmas has no step: set the scheduler to at least 1 step"):
@@ -306,6 +312,7 @@ def test_two_runs_with_one_seed_are_equal(order):
 
 
 def test_noise_put_in_again_scales_with_its_strength():
+    assert torch.equal(sampled(ORDERS["repeat"]), sampled(ORDERS["repeat"], noise_scale=1.0))
     ends = [sampled(ORDERS["repeat"], noise_scale=scale) for scale in (0.0, 0.5, 1.0)]  # linear in the noise
     torch.testing.assert_close(ends[1], (ends[0] + ends[2]) / 2)
     assert (ends[0] - ends[2]).abs().max() > 0.01

@@ -118,6 +118,17 @@ def test_a_seam_that_fits_jumps_by_a_usual_step():
     assert len(report.splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("steps", "median"),
+    [((1, 8, 2, 4, 16), "4.00"), ((16, 1, 2), "2.00"), ((3, 1), "3.00"), ((5,), "5.00"), ((), "0.00")],
+)
+def test_the_median_is_that_of_uneven_steps(steps, median):
+    """Of an even number the larger of the two in the middle."""
+    levels = torch.tensor([0.0, *steps]).cumsum(0)[:, None, None, None] / 255
+    report = join_segments({"segment_1": levels.expand(-1, 6, 10, 3)}).report
+    assert f"Median step {median}/255." in report
+
+
 def test_a_jump_and_the_frame_that_should_be_equal_have_their_numbers():
     """The second segment is 10/255 brighter, the third as the second."""
     whole = drifting(30)
@@ -151,6 +162,26 @@ def test_a_frame_that_is_shown_twice_is_noticed():
     assert "The video stands still for a frame there: is the overlap more than 0?" in report
 
 
+def test_the_report_s_lines_are_these():
+    first, second = cut(drifting(20), (10, 11), 1)
+    assert join_segments(named([first, second + 10 / 255])).report.splitlines() == [
+        "2 segments, overlap 1, blend 0: 20 frames of 10x6, 16 fps, 1.25 s. Median step 2.00/255.",
+        "segment_1 to segment_2 at frame 10: jump 12.00/255, 6.0 x the median; the shared frame differs by 10.00/255.",
+        "  What should be equal differs by more than a step: is the overlap right?",
+    ]
+    assert join_segments(named([first, second]), overlap=0).report.splitlines()[1:] == [
+        "segment_1 to segment_2 at frame 10: jump 0.00/255, 0.0 x the median.",
+        "  The video stands still for a frame there: is the overlap more than 0?",
+    ]
+
+
+def test_a_result_is_not_changed_and_equal_to_itself_alone():
+    one, other = (join_segments({"segment_1": drifting(3)}) for _ in range(2))
+    assert one != other
+    with pytest.raises(AttributeError, match="rate"):
+        one.rate = 5
+
+
 def test_segments_have_the_names_of_their_slots():
     report = join_segments({"segment_2": drifting(4), "segment_7": drifting(4, 6 / 255)}).report
     assert "segment_2 to segment_7 at frame 4:" in report
@@ -181,6 +212,8 @@ def test_a_still_video_has_no_ratio():
         (25.0, Fraction(25)),
         (16 / 3, Fraction(16, 3)),
         (15.99, Fraction(1599, 100)),
+        (0.5, Fraction(1, 2)),
+        (0.01, Fraction(1, 100)),
     ],
 )
 def test_rates_are_exact(fps, rate):
@@ -260,6 +293,7 @@ def broken(value, frame):
         (named([video(5), broken(math.nan, 3)]), {}, r"segment_2 has pixels that are not numbers .* in frame 3 of 7"),
         (named([broken(math.inf, 6), video(5)]), {}, r"segment_1 has pixels that are not numbers .* in frame 6 of 7"),
         (named([video(5), broken(math.nan, 0)]), {}, r"segment_2 has pixels that are not numbers .* in frame 0 of 7"),
+        (named([video(5), broken(math.nan, 0)[:1]]), {"overlap": 0}, "segment_2 has pixels that are not numbers"),
         ({"segment_1": broken(math.nan, 0)}, {}, "segment_1 has pixels that are not numbers"),
         (named([video(5)]), {"fps": 0.0}, "fps must be at least 0.01, got 0"),
         (named([video(5)]), {"fps": math.nan}, "fps must be at least 0.01, got nan"),

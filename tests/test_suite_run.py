@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(judge, tm
 def scored(out):
     """How many jobs are scored, asked from outside while a run goes on."""
     try:
-        with sqlite3.connect(f"file:{out / 'suite.sqlite'}?mode=ro", uri=True, timeout=10) as file:
+        with sqlite3.connect(f"file:{out / 'suite.sqlite'}?mode=ro", uri=True, timeout=600) as file:
             return file.execute("SELECT COUNT(*) FROM job WHERE state = 'scored'").fetchone()[0]
     except sqlite3.OperationalError:
         return 0

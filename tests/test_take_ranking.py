@@ -258,6 +258,12 @@ def test_a_take_that_rests_for_less_than_half_of_its_frames_moves():
     assert not chosen(held_until(16)).ranked[0].still
 
 
+@pytest.mark.parametrize(("least", "threshold"), [(0.0, 1e-4), (4e-5, 1e-4), (0.04, 0.01)])
+def test_a_take_stands_still_below_a_quarter_of_the_least_step_and_below_a_level_of_8_bits(least, threshold):
+    assert numbers([0.99 * threshold] * 32, least=least).still
+    assert not numbers([1.01 * threshold] * 32, least=least).still
+
+
 def test_the_straight_way_and_a_way_of_a_third_of_its_steps_move():
     assert not chosen(ramp()).ranked[0].still
     assert not numbers([0.01] * 32, least=0.03).still
@@ -291,6 +297,44 @@ def test_a_take_that_changes_as_little_as_a_cross_fade_is_pointed_out():
     words = "take_1 changes as little as a cross-fade of the keyframes does (1.562 % a frame): look whether it moves."
     assert words in chosen(ramp()).report
     assert "cross-fade" not in chosen(moving()).report
+
+
+def trembling(steps: float) -> torch.Tensor:
+    """The ramp with columns that brighten in turn between the ends: every step is so many of the ramp's, above 1."""
+    frames = ramp()
+    amount = steps * 0.5 / 32
+    frames[1:-1:2, :, ::2] += amount
+    frames[2:-1:2, :, 1::2] += amount
+    return frames
+
+
+@pytest.mark.parametrize(("steps", "told"), [(1.09, True), (1.11, False)])
+def test_up_to_a_tenth_more_than_a_cross_fade_is_pointed_out(steps, told):
+    found = chosen(trembling(steps))
+    assert found.ranked[0].median_step == pytest.approx(steps * 0.5 / 32)
+    assert ("cross-fade" in found.report) == told
+
+
+@pytest.mark.parametrize(("steps", "told"), [(3.9, False), (4.1, True)])
+def test_less_than_a_quarter_of_another_s_steps_is_pointed_out(steps, told):
+    found = chosen(trembling(steps) + 0.05, ramp())
+    assert found.index == 2
+    assert ("take_2 changes 4 times less than take_1" in found.report) == told
+
+
+def test_a_still_take_is_not_said_to_change_less_than_another():
+    still = ramp()[:1].repeat(LENGTH, 1, 1, 1)
+    still[-1] = ramp()[-1]
+    report = chosen(still, still + 0.01).report
+    assert "times less" not in report and "cross-fade" not in report
+
+
+def test_the_plot_is_told_the_scores_and_which_take_stands_still(monkeypatch):
+    told = []
+    monkeypatch.setattr("pack.frames.take_ranking.take_plot", lambda curves, *more: told.extend(curves))
+    chosen(held_until(32), flashing(30), ramp())
+    assert [(curve.name, curve.score) for curve in told][::2] == [("take_3", "1.00"), ("take_1", "still")]
+    assert told[1].name == "take_2" and float(told[1].score) > 1
 
 
 def test_a_take_that_changes_far_less_than_another_is_pointed_out():

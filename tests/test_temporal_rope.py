@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from pack.patches.temporal_rope import (
     MODES,
+    TemporalRoPE,
     balanced_mid_scale,
     changed_rotations,
     edge_length,
@@ -155,6 +156,40 @@ def test_the_balanced_middle_makes_the_average_one_at_every_length(edge_scale, r
 
 def test_a_video_without_a_middle_has_none_to_balance():
     assert [balanced_mid_scale(frames, 1.06) for frames in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"edge_scale": 1.3, "edge_frames": 2, "smooth_radius": 1}])
+def test_settings_balance_the_middle_in_place_of_the_one_they_name(settings):
+    balanced = TemporalRoPE(mid_scale=0.5, balance=True, **settings).scales(9)
+    assert float(balanced.mean()) == pytest.approx(1, abs=1e-12)
+    plain = TemporalRoPE(mid_scale=0.5, **settings).scales(9)
+    edge, radius = settings.get("edge_scale", 1.06), settings.get("smooth_radius", 2)
+    torch.testing.assert_close(plain, frame_scales(9, edge, 0.5, settings.get("edge_frames", 0), radius))
+    torch.testing.assert_close((balanced - edge) / (balanced[4] - edge), (plain - edge) / (plain[4] - edge))
+
+
+def test_the_settings_that_are_not_named_are_the_paper_s_code():
+    assert TemporalRoPE() == TemporalRoPE(1.0, "amplitude", 1.06, 0.94, 0, 2, "", balance=False)
+
+
+def test_strength_is_the_distance_of_the_scales_from_1():
+    scales = TemporalRoPE(strength=0.5).scales(9)
+    torch.testing.assert_close(scales, 1 + (frame_scales(9, 1.06, 0.94) - 1) / 2)
+    assert TemporalRoPE(strength=0).scales(9).tolist() == [1] * 9
+
+
+def test_a_scale_that_is_not_above_0_is_refused():
+    assert float(TemporalRoPE(mid_scale=0.5, strength=1.99, smooth_radius=0).scales(9).min()) == pytest.approx(0.005)
+    for strength in (2, 3):
+        with pytest.raises(ValueError, match=f"a scale of {1 - strength / 2:.3g}, where time would stand still"):
+            TemporalRoPE(mid_scale=0.5, strength=strength, smooth_radius=0).scales(9)
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"strength is -0.5; use 0 \(off\) or more"):
+        TemporalRoPE(strength=-0.5)
+    with pytest.raises(ValueError, match="mode must be one of amplitude, phase, warp, got 'frequency'"):
+        TemporalRoPE(mode="frequency")
 
 
 # positions

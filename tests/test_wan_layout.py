@@ -97,6 +97,24 @@ def test_strength_makes_the_mask_soft_and_one_is_fixed():
     assert mask[0].tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("placement", "held"), [("snap", "24"), ("exact", "22"), ("repeat4", "21-24"), ("own_latent", "about 21-24")]
+)
+def test_the_frames_that_show_a_picture_are_told_to_a_reader(placement, held):
+    placed = place_keyframe(22, 81, placement)
+    assert placed.held == held
+    with pytest.raises(AttributeError, match="latent"):
+        placed.latent = 5
+
+
+def test_every_keyframe_has_a_strength_and_a_picture():
+    placed = place_keyframes([0, 32], 33, "snap")
+    with pytest.raises(ValueError, match="shorter"):
+        concat_mask(placed, [1.0], 33, 1, 1)
+    with pytest.raises(ValueError, match="shorter"):
+        keyframe_clip(placed, [torch.zeros(1, 2, 2, 3)], 33)
+
+
 def test_whole_latents_hold_four_equal_frames():
     placed = place_keyframes([0, 5, 32], 33, "exact", whole_latents=True)
     assert [(item.latent, item.pixel_frames) for item in placed] == [
@@ -104,6 +122,7 @@ def test_whole_latents_hold_four_equal_frames():
         (2, (5, 6, 7, 8)),
         (8, (29, 30, 31, 32)),
     ]
+    assert [item.mask_entries for item in placed] == [(0, 1, 2, 3), (8, 9, 10, 11), (32, 33, 34, 35)]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +132,10 @@ def test_whole_latents_hold_four_equal_frames():
         ([31, 32], "snap", False, "keyframes 31 and 32 both land on latent frame 8"),
         ([20, 21], "snap_full", False, "keyframes 20 and 21 both land on latent frame 5 .*at least 4 frames apart"),
         ([30, 32], "own_latent", False, "keyframes 30 and 32 both land"),
-        ([5, 7], "exact", True, "keyframes 5 and 7 both land on latent frame 2"),
+        ([5, 7], "exact", True, r"both land on latent frame 2 \(video frames 5-8\): keep them .* 4 frames apart\.$"),
+        ([6, 9], "snap", True, r"both land on latent frame 2 \(video frames 5-8\): keep them .* 4 frames apart\.$"),
+        ([20, 21], "snap", False, r"\(video frames 17-20\) with placement 'snap': .* or use placement 'exact'\.$"),
+        ([21, 22], "repeat4", False, r"21 and 22 .*\(video frames 21-24\) with placement 'repeat4': .* apart\.$"),
     ],
 )
 def test_keyframes_that_land_together_are_named(frames, placement, whole, message):
@@ -125,11 +147,16 @@ def test_exact_keeps_neighbours_apart():
     assert known([5, 6, 7, 8], 33).sum() == 4
 
 
+@pytest.mark.parametrize("placement", ["snap_full", "repeat4", "own_latent"])
+def test_keyframes_on_neighbouring_latents_are_taken(placement):
+    assert [item.latent for item in place_keyframes([20, 24], 33, placement)] == [5, 6]
+
+
 @pytest.mark.parametrize(
     ("size", "message"),
     [
         ((832, 480, 80), "length 80 is not 4n[+]1 for Wan; the nearest are 77 and 81"),
-        ((832, 480, 3), "the nearest are 1 and 5"),
+        ((832, 480, 3), r"the nearest are 1 and 5\. Change it in the Keyframes node\.$"),
         ((500, 480, 81), "width 500 is not a multiple of 16; the nearest are 496 and 512"),
         ((832, 8, 81), "height 8 is not a multiple of 16; the nearest are 16"),
         ((500, 470, 80), "width 500 .*height 470 .*length 80"),
@@ -138,6 +165,14 @@ def test_exact_keeps_neighbours_apart():
 def test_sizes_off_the_grid_name_the_nearest_legal_ones(size, message):
     with pytest.raises(ValueError, match=message):
         check_wan_grid(*size)
+
+
+@pytest.mark.parametrize("multiple", [16, 32])
+def test_the_smallest_size_is_the_multiple_and_the_shortest_length_is_1(multiple):
+    check_wan_grid(multiple, multiple, 1, multiple)
+    for size in ((0, multiple), (multiple, 0)):
+        with pytest.raises(ValueError, match=f"is not a multiple of {multiple}; the nearest are {multiple}"):
+            check_wan_grid(*size, 1, multiple)
 
 
 def test_the_5b_model_wants_multiples_of_32():

@@ -88,7 +88,7 @@ class ComfyPage:
         self.server = server
         self.errors: list[str] = []
         self.page = browser.new_page(viewport={"width": width, "height": height})
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(600_000)
         self.page.add_init_script(DRAW_SELDOM)
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

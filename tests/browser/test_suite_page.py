@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def opened(browser, folder):
     page = browser.new_page(viewport={"width": 1366, "height": 768})
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(600_000)
     troubles = []
     page.on("console", lambda message: troubles.append(message.text))
     page.on("pageerror", lambda error: troubles.append(str(error)))

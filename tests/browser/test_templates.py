@@ -85,7 +85,7 @@ def test_run_makes_the_videos(opened, object_info, server):
     sizes = small_sizes(graph)
     opened.page.set_values(sizes)
     assert opened.page.api_graph() == with_values(opened.page.api_graph(), sizes)
-    server.wait(opened.page.press_run(), timeout=300)
+    server.wait(opened.page.press_run())
     videos = opened.page.videos()
     assert len(videos) == sum(node["class_type"] == "SaveVideo" for node in graph.values()) > 0
     assert all(width * height and seconds > 0.4 for width, height, seconds in videos)

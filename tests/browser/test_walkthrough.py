@@ -54,7 +54,7 @@ def test_clicks_alone_make_a_video_that_moves_from_the_first_picture_to_the_last
     if pictures_wanted:
         newcomer.page.wait_for_function("() => app.graph._nodes.some(node => node.progress > 0)")
     keep("04-run")
-    entry = server.wait(prompt, timeout=300)
+    entry = server.wait(prompt)
     assert newcomer.videos("Anchor", "Final video") == [(SIZE, SIZE, LENGTH / RATE)]
     keep("05-video")
     assert newcomer.problems() == newcomer.overlaps() == newcomer.errors == []

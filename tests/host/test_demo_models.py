@@ -6,6 +6,8 @@ import torch
 from pack.demo import world
 from pack.demo.base_folder import WORLD_MODELS, link_models
 
+pytestmark = pytest.mark.workshop
+
 
 @pytest.fixture(scope="session")
 def world_models(host, models_folder):

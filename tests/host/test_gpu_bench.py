@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+pytestmark = pytest.mark.workshop
+
 VIDEO = (64, 48, 17)
 STEPS = [
     "plain",

@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.workshop
+
 FRAMES, WIDTH, HEIGHT = 4, 64, 48
 
 

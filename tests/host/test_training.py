@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+pytestmark = pytest.mark.workshop
+
 ROOT = Path(__file__).resolve().parents[2]
 BASES = ("video_model_flf2v", "video_model_i2v", "video_model_t2v")
 STAGES = ("video_vae", "video_vae_decoder", *BASES, "picture_vae", "picture_model")

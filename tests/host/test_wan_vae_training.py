@@ -7,6 +7,8 @@ from pack.demo.tiny_models import filled
 from pack.training.video_vae import folded
 from pack.training.wan_vae import WanVAE, widened
 
+pytestmark = pytest.mark.workshop
+
 
 @pytest.fixture(scope="module")
 def both(host):

@@ -8,6 +8,8 @@ from PIL import Image
 from pack.demo.base_folder import held_out_pairs, pair_name
 from pack.demo.world_graphs import FRAMES, bridged_graph, plain_graph
 
+pytestmark = pytest.mark.workshop
+
 
 @pytest.fixture(scope="module")
 def pair():

@@ -10,6 +10,8 @@ from pack.demo.graphs import api_graph
 from pack.demo.server import PortTakenError, Server
 from pack.demo.world_graphs import FRAMES, bridged_graph
 
+pytestmark = pytest.mark.workshop
+
 TEMPLATES, NAME = WORLD_NODES / "workflows", "afb_demo_world"
 SHOWING = ("ImageScale", "CreateVideo", "SaveVideo")
 

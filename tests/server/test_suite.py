@@ -25,6 +25,8 @@ from pack.demo.server import Server
 from pack.demo.tgi_bench import write_tgi_bench
 from pack.tests.suite_servers import score_rows
 
+pytestmark = pytest.mark.workshop
+
 NAMES = {"first-last only": "plain", "AFB": "afb"}
 
 
@@ -126,7 +128,7 @@ def test_a_stopped_run_takes_its_clip_off_the_server(judged, server, object_info
             await task
 
     on_server(server, stopped)
-    for _ in range(100):
+    for _ in range(6000):
         queue = server.get("/queue")
         if not queue["queue_running"] + queue["queue_pending"]:
             return
