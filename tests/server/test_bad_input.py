@@ -24,7 +24,9 @@ def refused(server, run):
         ({"InbetweenKeyframes.width": 100}, "width 100 is not a multiple of 16; the nearest are 96 and 112"),
         ({"InbetweenReverseCandidates.stop_step": 9}, "stop_step 9 is above the 4 steps of sigmas: use 1 to 4"),
         ({"InbetweenSelectAnchors.margin": 20}, "margin 20 leaves no frame"),
+        ({"InbetweenSelectAnchors.earliest": 0.9}, "use an earliest of at most 0.75"),
         ({"InbetweenSelectAnchors.score_on": "forward"}, "score_on is 'forward' but forward is not connected"),
+        ({"InbetweenSelectAnchors.score_on": "disagreement"}, "'disagreement' but forward is not connected"),
         ({"Keyframes to Wan (reverse).clip_vision": None}, "clip_vision is missing"),
     ],
 )
