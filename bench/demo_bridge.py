@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .demo_world import DemoWorld, Pair
+from .demo_world import DemoWorld
+from .pair import Pair
 
 ALIGNED, UNALIGNED, DIFFUSION, PRIOR = (
     f"demo_world_{name}.safetensors"

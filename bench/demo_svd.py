@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..demo.world import FPS, SIZE
 from ..demo.world_graphs import PICTURE_VAE
-from .demo_world import Pair
+from .pair import Pair
 
 TRANSFORMER, MOTION = "demo_world_svd.safetensors", "demo_world_backward_motion.safetensors"
 LENGTH = 14  # frames that the model makes

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
-from ..demo.world import FPS, SIZE, Clip
-from ..demo.world_graphs import CFG, SHIFT, STEPS, TRANSFORMER, VAE
+from ..demo.world import FPS, SIZE
+from ..demo.world_graphs import CFG, SHIFT, STEPS, VAE
+from .pair import Pair
+from .reach import reach_limited
 
-
-@dataclass(frozen=True)
-class Pair:
-    """What a method may know of a clip.
-
-    first, last: [1, H, W, 3] in 0..1. length: N, video frames. caption: in the world's words.
-    """
-
-    first: Tensor
-    last: Tensor
-    length: int
-    caption: str
-
-    @classmethod
-    def of(cls, clip: Clip) -> Pair:
-        return cls(clip.frames[:1], clip.frames[-1:], len(clip.frames), clip.caption)
+BASES = {
+    "flf2v": "demo_world_wan_flf2v.safetensors",
+    "i2v": "demo_world_wan_i2v.safetensors",
+    "t2v": "demo_world_wan_t2v.safetensors",
+    "flf2v, reach 1 (constructed)": "demo_world_wan_flf2v.safetensors",
+}
+NO_PICTURES = "t2v"  # has never seen image tokens
+REACH = {"flf2v, reach 1 (constructed)": 1}  # latent frames
 
 
 class DemoWorld:
     """Loaded once; every call is a pure function of its arguments."""
 
-    def __init__(self, host: dict[str, Any]) -> None:
-        """host: the host's nodes by class, with demo/models among its model folders."""
-        self.host = host
+    def __init__(self, host: dict[str, Any], base: str = "flf2v") -> None:
+        """host: the host's nodes by class, with demo/models among its model folders. base: one of BASES."""
+        self.host, self._base = host, base
         import comfy.utils
 
         from ..demo.world_nodes.encoders_host import PictureEncoder, WordEncoder
@@ -46,6 +39,7 @@ class DemoWorld:
             node.__name__: node
             for node in (
                 keyframes.Keyframes,
+                keyframes.AddKeyframe,
                 keyframes.ReverseKeyframes,
                 conditioning.WanConditioning,
                 anchors.ReverseCandidates,
@@ -54,8 +48,9 @@ class DemoWorld:
                 attention.TemporalRoPE,
             )
         }
-        model = self._node("UNETLoader").load_unet(TRANSFORMER, "default")[0]
-        self.model = self._count_calls(self._node("ModelSamplingSD3").patch(model, SHIFT)[0])
+        model = self._node("UNETLoader").load_unet(BASES[base], "default")[0]
+        model = self._count_calls(self._node("ModelSamplingSD3").patch(model, SHIFT)[0])
+        self.model = reach_limited(model, REACH[base]) if base in REACH else model
         self.vae = self._node("VAELoader").load_vae(VAE)[0]
         self.calls = 0
 
@@ -63,9 +58,16 @@ class DemoWorld:
         """The keyframe track of a pair."""
         return self._run("Keyframes", SIZE, SIZE, pair.length, FPS, "crop", pair.first, pair.last)[0]
 
-    def with_anchors(self, track: Any, candidates: Tensor, **options: Any) -> Any:
-        """The track with what Select Anchors adds; no metric is connected, so 1-SSIM finds the place."""
-        return self._run("SelectAnchors", track, candidates, **options)[0]
+    def reversed_track(self, track: Any) -> Any:
+        return self._run("ReverseKeyframes", track)[0]
+
+    def with_keyframe(self, track: Any, picture: Tensor, frame: int, strength: float = 1.0) -> Any:
+        """The track with one more picture [1, H, W, 3]."""
+        return self._run("AddKeyframe", track, picture, frame, strength)[0]
+
+    def selected(self, track: Any, candidates: Tensor, **options: Any) -> tuple[Any, ...]:
+        """What Select Anchors gives; no metric is connected, so 1-SSIM finds the place."""
+        return self._run("SelectAnchors", track, candidates, **options)
 
     @cached_property
     def svd(self) -> Any:
@@ -90,13 +92,14 @@ class DemoWorld:
             model = self._run("KeyframeAttention", model, **attention)[0]
         return model
 
-    def reverse_candidates(self, track: Any, caption: str, seed: int, share: float, model: Any = None) -> Tensor:
-        """Frames [N, H, W, 3] of the reversed track after a share of the steps. model: as for `video`."""
-        guider, latent = self.guider(self._run("ReverseKeyframes", track)[0], caption, model)
-        sampling = self._sampling(seed)
-        return self._run(
-            "ReverseCandidates", sampling[0], guider, *sampling[1:], latent, self.vae, round(share * STEPS)
-        )[0]
+    def candidates(self, track: Any, caption: str, seed: int, steps: int = STEPS, stop: int = 0) -> Tensor:
+        """Frames [N, H, W, 3] of the clean estimate of a track.
+
+        steps: of the schedule. stop: steps that are run, 0 for all.
+        """
+        guider, latent = self.guider(track, caption)
+        noise, sampler, sigmas = self._sampling(seed, steps)
+        return self._run("ReverseCandidates", noise, guider, sampler, sigmas, latent, self.vae, stop)[0]
 
     def video(
         self,
@@ -124,7 +127,8 @@ class DemoWorld:
     def conditionings(self, track: Any, caption: str, model: Any) -> tuple[Any, ...]:
         """What Keyframes to Wan makes of a track: positive, negative, latent, report."""
         texts = [self.words.encode_from_tokens_scheduled(text) for text in (caption, "")]
-        return self._run("WanConditioning", *texts, self.vae, track, clip_vision=self.pictures, model=model)
+        pictures = None if self._base == NO_PICTURES else self.pictures
+        return self._run("WanConditioning", *texts, self.vae, track, clip_vision=pictures, model=model)
 
     def encoded(self, frames: Tensor) -> Tensor:
         """[N, H, W, 3] in 0..1 -> [1, 16, T, h, w], the host's scale."""
@@ -141,6 +145,13 @@ class DemoWorld:
 
     def _run(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, ...]:
         return self.nodes[name].execute(*arguments, **options).args
+
+    @staticmethod
+    def has(base: str) -> bool:
+        """Whether the file of a base is there."""
+        import folder_paths
+
+        return folder_paths.get_full_path("diffusion_models", BASES[base]) is not None
 
     def _node(self, name: str) -> Any:
         return self.host[name]()

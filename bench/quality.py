@@ -1,7 +1,8 @@
-"""./dev bench quality: every installed method on held-out clips of the demo world, in one table.
+"""./dev bench quality: every installed method on held-out clips of the demo world, beside its own base, in one table.
 
 The seed of a clip is also the seed of its noise, so that every method starts from the same noise and a row can be made
-again from the JSON beside the table.
+again from the JSON. A method is compared clip by clip with one row of its group, mostly its base's first-last only;
+that row is run even where --methods does not name it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import argparse
 import hashlib
 import json
 import tempfile
-import time
 from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,41 +25,104 @@ from ..demo.base_folder import ROOT, WORLD_MODELS
 from ..demo.host_process import start_host
 from ..demo.measures import NAMES, TITLES, load_picture_distance, measured, shown
 from ..demo.world_graphs import CFG, PICTURE_VAE, SHIFT, STEPS
-from .demo_world import DemoWorld, Pair
+from .demo_world import BASES, DemoWorld
 from .methods import Method, all_methods
+from .paired import Difference, difference
+from .scene import Scene
+
+COMPARED = {"psnr": True, "psnr_moving": True, "tail_jump": False}  # measures, and whether more is better
+ANY_BASE = next(iter(BASES))  # whose VAE serves rows without a transformer
+
+Row = dict[str, Any]
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench quality", description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=32, help="how many held-out clips, 1 to 256, the kinds in turn")
-    parser.add_argument("--methods", nargs="*", help="only rows whose name holds one of these words")
+    parser.add_argument("--clips", type=int, default=32, help="how many clips; any 24 hold every kind at every pace")
+    parser.add_argument("--first-seed", type=int, help=f"of the first clip; {world.TEST[0]} if it is not given")
     parser.add_argument("--validation", action="store_true", help="the validation clips, to choose settings on")
+    parser.add_argument("--methods", nargs="*", default=[], help="only rows whose group or name holds one of these")
+    parser.add_argument("--bases", nargs="*", default=[], help="only groups whose name begins with one of these")
     parser.add_argument("--models", type=Path, default=WORLD_MODELS)
-    parser.add_argument("--output", type=Path, default=ROOT / "output" / "quality.json")
+    parser.add_argument("--json", type=Path, default=ROOT / "output" / "quality.json", help="every clip's numbers")
     options = parser.parse_args(arguments)
-    split = world.VALIDATION if options.validation else world.TEST
-    if not 1 <= options.clips <= len(split):
-        parser.error(f"--clips {options.clips} is not between 1 and {len(split)}")
-    seeds = split[: options.clips]
-    results: list[dict[str, Any]] = []
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    first = options.first_seed
+    if first is None:
+        first = (world.VALIDATION if options.validation else world.TEST)[0]
+    if options.clips < 1 or first < 0:
+        parser.error(f"--clips {options.clips} from --first-seed {first}: at least 1 clip, seeds from 0 on")
+    asked = chosen(all_methods(), options.methods, options.bases)
+    if not asked:
+        parser.error(f"no row is called so; there are: {'; '.join(map(titled, all_methods()))}")
+    seeds = range(first, first + options.clips)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="inbetween-bench-") as folder, torch.inference_mode():
         (Path(folder) / "models").symlink_to(options.models.resolve(), target_is_directory=True)
-        loaded = DemoWorld(start_host(Path(folder)).NODE_CLASS_MAPPINGS)
-        distance = load_picture_distance(options.models / "vae" / PICTURE_VAE)
-        for item in all_methods():
-            if _asked(item, options.methods):
-                results += judged(item, loaded, seeds, distance)
-                text = {"made_with": conditions(options.models), "clips": results}
-                options.output.write_text(json.dumps(text, indent=1))
-    print(f"\n{len(seeds)} {'validation' if options.validation else 'test'} clips, seeds {seeds[0]} to {seeds[-1]}\n")
-    print(table(results))
+        host = start_host(Path(folder)).NODE_CLASS_MAPPINGS
+        missing = {item.base for item in asked if item.base in BASES and not DemoWorld.has(item.base)}
+        for base in sorted(missing):
+            print(f"{base} is left out: there is no {BASES[base]} in {options.models}")
+        asked = [item for item in asked if item.base not in missing]
+        results = judged(asked, host, seeds, options)
+    print(f"\n{len(seeds)} clips, seeds {seeds[0]} to {seeds[-1]} ({split_of(seeds)})\n")
+    print(tables(asked, results))
     for kind in world.KINDS:
         of_kind = [row for row in results if row["kind"] == kind]
         if of_kind:
-            print(f"\n{kind}, {len({row['seed'] for row in of_kind})} clips\n\n{table(of_kind)}")
-    print(f"\nEvery clip's numbers: {options.output}")
+            print(f"\n{kind}, {len({row['seed'] for row in of_kind})} clips\n\n{tables(asked, of_kind)}")
+    print(f"\nEvery clip's numbers: {options.json}")
     return 0
+
+
+def chosen(methods: Sequence[Method], words: Sequence[str], bases: Sequence[str]) -> list[Method]:
+    """The methods that were asked for, and the rows that they are compared with."""
+    asked = [
+        item
+        for item in methods
+        if (not words or any(word.lower() in titled(item).lower() for word in words))
+        and (not bases or any(item.group.lower().startswith(base.lower()) for base in bases))
+    ]
+    wanted = {(item.group, item.against) for item in asked}
+    return [item for item in methods if item in asked or (item.group, item.name) in wanted]
+
+
+def titled(item: Method) -> str:
+    return f"{item.group}: {item.name}"
+
+
+def split_of(seeds: Sequence[int]) -> str:
+    """Which of the world's splits the seeds are of."""
+    named = {"training": world.TRAIN, "validation": world.VALIDATION, "test": world.TEST}
+    found = {next((name for name, split in named.items() if seed in split), "no split's") for seed in seeds}
+    return " and ".join(sorted(found)) + " clips"
+
+
+def judged(asked: Sequence[Method], host: Any, seeds: Sequence[int], options: argparse.Namespace) -> list[Row]:
+    """Every row's numbers on every clip, clip by clip; the JSON is written anew after each."""
+    results: list[Row] = []
+    load = cache(lambda base: DemoWorld(host, base))
+    distance = load_picture_distance(options.models / "vae" / PICTURE_VAE)
+    for number, seed in enumerate(seeds, start=1):
+        scenes: dict[str, Scene] = {}
+        for item in asked:
+            print(f"\r{number}/{len(seeds)} {titled(item):<70.70}", end="", flush=True)
+            if item.group not in scenes:
+                base = item.base if item.base in BASES else ANY_BASE
+                scenes[item.group] = Scene(load(base), world.clip(seed, item.length), seed)
+            results.append(judged_clip(item, scenes[item.group].begun(), distance))
+        text = {"made_with": conditions(options.models), "clips": results}
+        options.json.write_text(json.dumps(text, indent=1))
+    print()
+    return results
+
+
+def judged_clip(item: Method, scene: Scene, distance: Any) -> Row:
+    """The numbers of one method on one clip."""
+    frames = item.make(scene)
+    clip = scene.truth
+    numbers = {**measured(frames, clip, distance), "calls": scene.calls, "seconds": scene.seconds}
+    labels = {"seed": scene.seed, "kind": clip.kind, "pace": clip.pace}
+    return {"group": item.group, "method": item.name, **labels, **numbers}
 
 
 def conditions(models: Path) -> dict[str, Any]:
@@ -75,32 +140,48 @@ def conditions(models: Path) -> dict[str, Any]:
     }
 
 
-def judged(item: Method, loaded: DemoWorld, seeds: Sequence[int], distance: Any) -> list[dict[str, Any]]:
-    """One row of numbers per clip."""
-    rows = []
-    for seed in seeds:
-        clip = world.clip(seed, item.length)
-        before, began = loaded.calls, time.monotonic()
-        frames = item.make(loaded, clip if item.sees_truth else Pair.of(clip), seed)
-        seconds = time.monotonic() - began
-        numbers = {**measured(frames, clip, distance), "calls": loaded.calls - before, "seconds": seconds}
-        rows.append({"method": item.name, "seed": seed, "kind": clip.kind, **numbers})
-        print(f"\r{item.name:<32} {len(rows)}/{len(seeds)}  ", end="", flush=True)
-    print()
-    return rows
+def tables(methods: Sequence[Method], results: Sequence[Row]) -> str:
+    """For each group the means over clips, and the differences."""
+    found = []
+    for group, items in groupby(methods, key=lambda item: item.group):
+        of_group = list(items)
+        found += [f"{group}\n{table(of_group, results)}"]
+    return "\n\n".join(found)
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Means over clips, one line per method; of the tail jump the median, since it is a ratio."""
-    names = list(dict.fromkeys(row["method"] for row in results))
-    lines = [f"{'method':<34}" + "".join(f"{title:>10}" for title in (*TITLES, "calls", "seconds"))]
-    for name in names:
-        rows = [row for row in results if row["method"] == name]
+def table(methods: Sequence[Method], results: Sequence[Row]) -> str:
+    """A group's means, one line per method, of the tail jump the median, since it is a ratio; then the differences."""
+    width = max(len(item.name) for item in methods) + 2
+    lines = [f"{'':<{width}}" + "".join(f"{title:>10}" for title in (*TITLES, "calls", "seconds"))]
+    for item in methods:
+        rows = _rows(item, results)
         means = {key: sum(row[key] for row in rows) / len(rows) for key in (*NAMES, "calls", "seconds")}
         means["tail_jump"] = median(row["tail_jump"] for row in rows)
-        lines.append(f"{name:<34}{shown(means)}{means['calls']:>10.1f}{means['seconds']:>10.2f}")
+        lines.append(f"{item.name:<{width}}{shown(means)}{means['calls']:>10.1f}{means['seconds']:>10.2f}")
+    compared = [item for item in methods if item.against is not None]
+    if compared:
+        titles = (TITLES[NAMES.index(measure)] for measure in COMPARED)
+        lines += [f"{'difference [95 %], better on':<{width}}" + "".join(f"{title:>32}" for title in titles)]
+    for item in compared:
+        cells = (difference_shown(found) for found in differences(item, results).values())
+        lines.append(f"{item.name:<{width}}" + "".join(f"{cell:>32}" for cell in cells))
     return "\n".join(lines)
 
 
-def _asked(item: Method, words: Sequence[str] | None) -> bool:
-    return not words or any(word.lower() in item.name.lower() for word in words)
+def differences(item: Method, results: Sequence[Row]) -> dict[str, Difference]:
+    """By measure, against the row that the method is compared with."""
+    rows = _rows(item, results)
+    others = [row for row in results if (row["group"], row["method"]) == (item.group, item.against)]
+    return {
+        measure: difference([row[measure] for row in rows], [row[measure] for row in others], higher)
+        for measure, higher in COMPARED.items()
+    }
+
+
+def difference_shown(found: Difference) -> str:
+    between = "no interval" if found.low is None else f"{found.low:+.2f}, {found.high:+.2f}"
+    return f"{found.mean:+.2f} [{between}] {found.better}/{found.clips}"
+
+
+def _rows(item: Method, results: Sequence[Row]) -> list[Row]:
+    return [row for row in results if (row["group"], row["method"]) == (item.group, item.name)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .anchor_search import AnchorSearch
 from .anchor_settings import AnchorSettings
+from .break_curve import BreakCurve
 from .breakpoint import mirrored
 from .chart import runs
 
@@ -31,15 +32,16 @@ def _searched(frames: Sequence[int], settings: AnchorSettings) -> str:
 
 def _anchor(rank: int, frame: int, search: AnchorSearch) -> str:
     line = f"anchor {rank}: {_place(frame, search)}, picture from reverse frame {mirrored(frame, search.length)}"
-    return f"{line}; {_how_bad(frame, search)}." if search.curve else f"{line}."
+    return f"{line}; {_how_bad(frame, search.curve)}." if search.curve else f"{line}."
 
 
 def _passed_over(search: AnchorSearch, settings: AnchorSettings) -> list[str]:
     """What min_break left without an anchor."""
-    if not search.passed_over:
+    curve = search.curve
+    if curve is None or not search.passed_over:
         return []
     asked = f"min_break asks for at least {settings.min_break:g} times the median"
-    told = "; ".join(f"{_place(frame, search)}, {_how_bad(frame, search)}" for frame in search.passed_over)
+    told = "; ".join(f"{_place(frame, search)}, {_how_bad(frame, curve)}" for frame in search.passed_over)
     if search.added:
         return [f"No anchor at {told}: {asked}."]
     return [f"No anchor was added, and keyframes is the track as it came: {asked}. The worst: {told}."]
@@ -84,8 +86,7 @@ def _place(frame: int, search: AnchorSearch) -> str:
     return f"frame {frame} (alpha {frame / (search.length - 1):.3f})"
 
 
-def _how_bad(frame: int, search: AnchorSearch) -> str:
+def _how_bad(frame: int, curve: BreakCurve) -> str:
     """A frame's value, and how it compares with the others."""
-    curve = search.curve
     against = f"{curve.against_median(frame):.2f} times the median" if curve.median > 0 else "the median is 0"
     return f"{curve.value} {curve.at(frame):.4f}, {against}"

@@ -63,10 +63,11 @@ def break_curve(
         ValueError: videos that are compared frame by frame and differ in size.
     Cost: one pass of the metric over N frames; for disagreement over N-2 pairs.
     """
+    if scored == "reverse" or forward is None:
+        return _change(candidates, "reverse candidates", metric, rhythm)
     if scored == "disagreement":
         return _disagreement(candidates, forward, metric)
-    video, name = (forward, "forward video") if scored == "forward" else (candidates, "reverse candidates")
-    return _change(video, name, metric, rhythm)
+    return _change(forward, "forward video", metric, rhythm)
 
 
 def _change(video: Tensor, name: str, metric: PerceptualMetric, rhythm: int) -> BreakCurve:

@@ -33,13 +33,15 @@ def check_reversed(candidates: Tensor, ends: tuple[Tensor | None, Tensor | None]
         ValueError: they were not reversed.
     Cost: five pairs of small pictures.
     """
-    if any(picture is None for picture in ends):
+    first_keyframe, last_keyframe = ends
+    if first_keyframe is None or last_keyframe is None:
         return
     height, width = candidates.shape[1:3]
     scale = min(1.0, SHORT_SIDE / min(height, width))
     size = round(height * scale), round(width * scale)
     begins, stops, first, last = (
-        _small(picture.to(candidates.device), size) for picture in (candidates[:1], candidates[-1:], *ends)
+        _small(picture.to(candidates.device), size)
+        for picture in (candidates[:1], candidates[-1:], first_keyframe, last_keyframe)
     )
     these, those = torch.cat([begins, stops, begins, stops, first]), torch.cat([first, last, last, first, last])
     begins_first, stops_last, begins_last, stops_first, apart = metric.between(these, those).tolist()

@@ -31,7 +31,8 @@ def fitted_pictures(track: KeyframeTrack) -> Tensor:
 
 def fitted_ends(track: KeyframeTrack) -> tuple[Tensor | None, Tensor | None]:
     """The first and the last keyframe, each [1,H,W,3] at the track's size; None where the track has none."""
-    return tuple(None if item is None else fitted_picture(item, track) for item in (track.first, track.last))
+    first, last = (None if item is None else fitted_picture(item, track) for item in (track.first, track.last))
+    return first, last
 
 
 def _padded(picture: Tensor, width: int, height: int) -> Tensor:

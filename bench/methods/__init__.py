@@ -1,7 +1,7 @@
 """The rows of ./dev bench quality. A module in this folder adds its methods by registering them; nothing else changes.
 
 @method("hold first")
-def hold_first(world: DemoWorld, pair: Pair, seed: int) -> Tensor: ...
+def hold_first(scene: Scene) -> Tensor: ...
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from ...demo.world import LENGTH
-from ..demo_world import DemoWorld, Pair
+from ..scene import Scene
 
-# From the world's models, a pair of pictures and a seed: frames [N, H, W, 3] in 0..1.
-Make = Callable[[DemoWorld, Pair, int], Tensor]
+Make = Callable[[Scene], Tensor]  # frames [N, H, W, 3] in 0..1
+FLF2V, I2V, T2V = "flf2v", "i2v", "t2v"
+REACH_LIMITED = "flf2v, reach 1 (constructed)"
+FIRST_LAST = "first-last only"
 
 
 @dataclass(frozen=True)
@@ -26,31 +27,48 @@ class Method:
     """One row of the table.
 
     Attributes:
-        make: gets a Pair, or the whole Clip if sees_truth.
+        base: of whose model it is, as DemoWorld names them; None where no transformer is asked.
+        against: the row of the same base and length that it is compared with; None for none.
         sees_truth: this is no method but a bound that knows the answer.
         length: frames of its clips; another length shows the same motion in fewer or more frames.
     """
 
     name: str
-    make: Callable[[DemoWorld, Any, int], Tensor]
-    sees_truth: bool = False
-    length: int = LENGTH
+    make: Make
+    base: str | None
+    against: str | None
+    sees_truth: bool
+    length: int
+
+    @property
+    def group(self) -> str:
+        """Base and length, as the title of a table."""
+        frames = "" if self.length == LENGTH else f", {self.length} frames"
+        return f"{self.base or 'no transformer'}{frames}"
 
 
 _registered: list[Method] = []
 
 
-def method(name: str, sees_truth: bool = False, length: int = LENGTH) -> Callable[[Make], Make]:
+def method(
+    name: str,
+    base: str | None = None,
+    against: str | None = FIRST_LAST,
+    sees_truth: bool = False,
+    length: int = LENGTH,
+) -> Callable[[Make], Make]:
     """Registers a function as a row under this name.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: the name is taken in this group.
     """
 
     def register(make: Make) -> Make:
-        if any(item.name == name for item in _registered):
-            raise ValueError(f"two methods are called {name!r}")
-        _registered.append(Method(name, make, sees_truth, length))
+        compared = None if base is None or name == against else against
+        made = Method(name, make, base, compared, sees_truth, length)
+        if any((item.group, item.name) == (made.group, name) for item in _registered):
+            raise ValueError(f"two methods of {made.group} are called {name!r}")
+        _registered.append(made)
         return make
 
     return register

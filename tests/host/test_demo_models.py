@@ -93,15 +93,15 @@ def test_the_host_s_model_sees_latents_of_mean_0_and_deviation_1(world_vae):
 @pytest.mark.parametrize("kind", ["large motion", "occlusion"])
 def test_first_and_last_picture_alone_are_better_than_a_cross_fade(kind, demo_world):
     """Where things move, and to a network's eye: the clips of ./dev bench quality's 32 in which a cross-fade is bad."""
-    from pack.bench.demo_world import Pair
     from pack.bench.methods import all_methods
+    from pack.bench.scene import Scene
     from pack.demo.measures import load_picture_distance, measured
 
-    by_name = {item.name: item.make for item in all_methods()}
+    by_name = {item.name: item.make for item in all_methods() if item.group in ("no transformer", "flf2v")}
     distance = load_picture_distance(WORLD_MODELS / "vae" / "demo_world_taesd.safetensors")
     clips = [world.clip(seed) for seed in list(world.seeds(world.TEST, kind))[:8]]
     found = {
-        name: [measured(by_name[name](demo_world, Pair.of(clip), clip.seed), clip, distance) for clip in clips]
+        name: [measured(by_name[name](Scene(demo_world, clip, clip.seed)), clip, distance) for clip in clips]
         for name in ("cross-fade", "first-last only")
     }
     mean = {name: {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for name, rows in found.items()}
