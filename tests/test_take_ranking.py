@@ -378,8 +378,8 @@ def test_the_whole_report():
         "of 17.00 against 1.00.",
         "Score = (1 + 100 x keyframe distance) x tail jump x worst step; lowest is best, 1 is perfect.",
         "Keyframe distance: difference, mean over 2 keyframes. Tail jump: the largest of the last 8 steps over the "
-        "median step. Worst step: the same for the steps before. Both count as 1 where they are below. Step: mean colour "
-        "difference from frame to frame.",
+        "median step. Worst step: the same for the steps before. Both count as 1 where they are below. Step: mean "
+        "colour difference from frame to frame.",
         "1. take_2: score 1.00; keyframe distance 0.0000; tail jump 1.00 at frame 25; worst step 1.00 at frame 1; "
         "median step 1.562 %",
         "2. take_1: score 17.00; keyframe distance 0.0000; tail jump 1.00 at frame 25; worst step 17.00 at frame 12; "
