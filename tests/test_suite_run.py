@@ -148,7 +148,7 @@ def test_when_every_server_is_gone_the_rest_is_made_by_the_same_command_later(
 
 
 @pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="the command needs ComfyUI's folder: ./dev test names it")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_run_that_is_stopped_goes_on_where_it_was(how, data, files, judge, servers, tmp_path):
     judge(out="whole")
     (server,) = servers(seconds=0.2)

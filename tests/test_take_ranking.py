@@ -113,6 +113,8 @@ def test_the_least_step_is_the_straight_way_over_its_frames():
     assert least_step([item.image for item in of.keyframes], of) == pytest.approx(0.5 / 32)
     there_and_back = [torch.zeros(1, 2, 2, 3), torch.full((1, 2, 2, 3), 0.4), torch.zeros(1, 2, 2, 3)]
     assert least_step(there_and_back, of) == pytest.approx(0.8 / 32)
+    beside = KeyframeTrack(2, 2, 9, keyframes=tuple(Keyframe(n, there_and_back[0]) for n in (4, 5)))
+    assert least_step(there_and_back[:2], beside) == pytest.approx(0.4)
     assert least_step(there_and_back[:1], KeyframeTrack(2, 2, 9, keyframes=(Keyframe(4, there_and_back[0]),))) == 0
 
 
@@ -289,8 +291,9 @@ def test_a_step_out_of_no_movement_has_no_score():
 
 def test_if_every_take_stands_still_that_is_said():
     still = ramp()[:1].repeat(LENGTH, 1, 1, 1)
-    assert "Every take stands still" in chosen(still, still).report
-    assert "It stands still" in chosen(still).report
+    says = "stands still in half of its frames or more, so this says little."
+    assert chosen(still, still).report.splitlines()[0] == f"Best: take_1. Every take {says}"
+    assert chosen(still).report.splitlines()[0] == f"Best: take_1. It {says}"
 
 
 def test_a_take_that_changes_as_little_as_a_cross_fade_is_pointed_out():
@@ -360,6 +363,60 @@ def test_the_report_says_the_rule_and_has_a_line_for_every_take_best_first():
     best = found.ranked[0]
     assert f"keyframe distance {best.keyframe_distance:.4f}; tail jump {best.tail_jump:.2f}" in rows[0]
     assert f"median step {100 * best.median_step:.3f} %" in rows[0]
+
+
+def flash_on_ramp(at: int, size: float) -> torch.Tensor:
+    frames = ramp()
+    frames[at] += size
+    return frames
+
+
+def test_the_whole_report():
+    """The ramp's steps are 1/64; a flash of 1/4 makes one of 17/64."""
+    assert chosen(flash_on_ramp(12, 0.25), ramp(), flash_on_ramp(30, 0.25)).report.splitlines() == [
+        "Best: take_2 of 3 takes, with a score of 1.00; take_1 comes next with 17.00, most of all for its worst step "
+        "of 17.00 against 1.00.",
+        "Score = (1 + 100 x keyframe distance) x tail jump x worst step; lowest is best, 1 is perfect.",
+        "Keyframe distance: difference, mean over 2 keyframes. Tail jump: the largest of the last 8 steps over the "
+        "median step. Worst step: the same for the steps before. Both count as 1 where they are below. Step: mean "
+        "colour difference from frame to frame.",
+        "1. take_2: score 1.00; keyframe distance 0.0000; tail jump 1.00 at frame 25; worst step 1.00 at frame 1; "
+        "median step 1.562 %",
+        "2. take_1: score 17.00; keyframe distance 0.0000; tail jump 1.00 at frame 25; worst step 17.00 at frame 12; "
+        "median step 1.562 %",
+        "3. take_3: score 17.00; keyframe distance 0.0000; tail jump 17.00 at frame 30; worst step 1.00 at frame 1; "
+        "median step 1.562 %",
+        "take_2 changes as little as a cross-fade of the keyframes does (1.562 % a frame): look whether it moves.",
+    ]
+
+
+def test_one_keyframe_is_one():
+    of = KeyframeTrack(12, 8, LENGTH).with_keyframe(Keyframe(0, ramp()[:1]))
+    assert "difference, mean over 1 keyframe. Tail" in chosen(ramp(), of=of).report
+
+
+def test_close_scores_are_told_whatever_their_size():
+    told = chosen(flash_on_ramp(12, 0.25), flash_on_ramp(12, 0.26)).report.splitlines()[0]
+    assert told.endswith(
+        " with a score of 17.00; take_2 comes next with 17.64, most of all for its worst step of 17.64 "
+        "against 17.00. They are close: look at both."
+    )
+
+
+def test_the_plot_s_title_counts_the_takes(monkeypatch):
+    titles = []
+    monkeypatch.setattr("pack.frames.take_ranking.take_plot", lambda *given: titles.append(given[3]))
+    for count in (1, 2, 3):
+        chosen(*[ramp()] * count)
+    assert titles == ["Best: take_1 of 1 take", "Best: take_1 of 2 takes", "Best: take_1 of 3 takes"]
+
+
+def test_a_result_is_not_changed_and_equal_to_itself_alone():
+    one, other = (chosen(ramp()) for _ in range(2))
+    assert one != other and one.ranked[0] != other.ranked[0]
+    for made, name in ((one, "index"), (one.ranked[0], "still")):
+        with pytest.raises(AttributeError, match=name):
+            setattr(made, name, 5)
 
 
 def where(plot: torch.Tensor, colour: tuple[int, int, int]) -> torch.Tensor:
@@ -435,7 +492,7 @@ def test_every_frame_of_every_take_is_told_to_the_watch():
 @pytest.mark.parametrize(
     ("takes", "of", "message"),
     [
-        ([], track(), "takes is empty: connect at least one take"),
+        ([], track(), "^takes is empty: connect at least one take"),
         ([moving()], KeyframeTrack(12, 8, LENGTH), "keyframes is empty: connect first_image"),
         ([ramp(2)], track(length=2), "keyframes has a length of 2: takes are compared from 3 frames on"),
         ([moving(), moving(29)], track(), "take_2 has 29 frames of 12x8, keyframes asks for 33 of 12x8"),
