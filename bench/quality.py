@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--clips", type=int, default=32, help="how many clips; any 24 hold every kind at every pace")
     parser.add_argument("--first-seed", type=int, help=f"of the first clip; {world.TEST[0]} if it is not given")
     parser.add_argument("--validation", action="store_true", help="the validation clips, to choose settings on")
-    parser.add_argument("--methods", nargs="*", default=[], help="only rows whose group or name holds one of these")
+    parser.add_argument("--methods", nargs="*", default=[], help="only rows whose title is or holds one of these")
     parser.add_argument("--bases", nargs="*", default=[], help="only groups whose name begins with one of these")
     parser.add_argument("--models", type=Path, default=WORLD_MODELS)
     parser.add_argument("--json", type=Path, default=ROOT / "output" / "quality.json", help="every clip's numbers")
@@ -76,10 +76,17 @@ def main(arguments: list[str]) -> int:
 
 def chosen(methods: Sequence[Method], words: Sequence[str], bases: Sequence[str]) -> list[Method]:
     """The methods that were asked for, and the rows that they are compared with."""
+    titles = {titled(item).lower() for item in methods}
+
+    def named(item: Method, word: str) -> bool:
+        """A whole title names its row alone, a part of one every row that has it."""
+        title = titled(item).lower()
+        return word == title if word in titles else word in title
+
     asked = [
         item
         for item in methods
-        if (not words or any(word.lower() in titled(item).lower() for word in words))
+        if (not words or any(named(item, word.lower()) for word in words))
         and (not bases or any(item.group.lower().startswith(base.lower()) for base in bases))
     ]
     wanted = {(item.group, item.against) for item in asked}

@@ -77,6 +77,8 @@ def test_a_name_is_taken_once_in_a_group():
 def test_rows_that_are_asked_for_bring_what_they_are_compared_with():
     found = quality.chosen(methods.all_methods(), ["afb k=100"], ["i2v"])
     assert [quality.titled(item) for item in found] == ["i2v: first-last only", "i2v: AFB K=100%"]
+    whole = quality.chosen(methods.all_methods(), ["i2v: AFB K=30%"], [])
+    assert [quality.titled(item) for item in whole] == ["i2v: first-last only", "i2v: AFB K=30%"]
     assert quality.chosen(methods.all_methods(), [], []) == methods.all_methods()
     assert quality.chosen(methods.all_methods(), ["nothing is called so"], []) == []
 

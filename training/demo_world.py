@@ -60,6 +60,7 @@ class Plan:
     picture_model: tuple[int, float] = (3_000, 3e-3)
     backward_motion: tuple[int, float] = (600, 1e-3)
     adapters: tuple[int, float] = (600, 1e-3)
+    vae_width: int = 16
     video_shards: int = 115
     shard_clips: int = SHARD
     picture_clips: int = 2_500
@@ -67,7 +68,7 @@ class Plan:
     judges: int = 16  # validation clips for held-out numbers
 
 
-SMALL = Plan(video_shards=1, shard_clips=8, picture_clips=8, batch_divisor=8, judges=2)
+SMALL = Plan(vae_width=8, video_shards=1, shard_clips=8, picture_clips=8, batch_divisor=8, judges=2)
 
 
 def main(arguments: list[str]) -> int:
@@ -118,11 +119,11 @@ class Run:
     def video_vae(self) -> None:
         # going on from trained weights, the residual branches are there from the first step
         options = {} if self._options.start_from is None else {"shallow_share": 0.0}
-        self._train(VideoVAE(judges=self._plan.judges, **options), self._plan.video_vae)
+        self._train(VideoVAE(self._plan.vae_width, judges=self._plan.judges, **options), self._plan.video_vae)
 
     def video_vae_decoder(self) -> None:
-        start = models_folder(self._written(VideoVAE))
-        self._train(VideoDecoder(judges=self._plan.judges), self._plan.video_vae_decoder, start=start)
+        task, start = VideoDecoder(self._plan.vae_width, self._plan.judges), models_folder(self._written(VideoVAE))
+        self._train(task, self._plan.video_vae_decoder, start=start)
 
     def video_latents(self) -> None:
         numbers = range(*(self._options.shards or (0, self._plan.video_shards)))
