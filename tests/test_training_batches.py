@@ -18,6 +18,17 @@ def test_a_batch_is_a_function_of_its_seed():
     assert not torch.equal(first, other)
 
 
+def test_a_square_is_cut_out_of_all_frames_of_a_clip_at_one_place():
+    made = world_batches.clip_batch(Random(3), 1, 33, 0.0, side=32)
+    assert made.shape == (1, 3, 33, 32, 32)
+    drawn = Random(3)
+    clip = world.clip(drawn.choice(world.TRAIN)).frames
+    drawn.randrange(1)
+    top, left = drawn.randrange(33), drawn.randrange(33)
+    expected = world_batches.to_signed(clip[:, top : top + 32, left : left + 32]).transpose(0, 1)
+    assert torch.equal(made[0], expected)
+
+
 def test_a_grey_clip_shows_its_keyframes_and_nothing_else():
     frames = world.clip(3).frames
     shown = world_batches.keyframes_on_grey(frames, [0, 12, 32])

@@ -23,10 +23,10 @@ from .world_batches import clip_batch, keyframes_on_grey, to_signed
 
 SCALE_CLIPS, SCALE_FRAMES = 256, 5  # whose latents set the scale; colours differ much from clip to clip
 DEEP_RATE = 0.2  # of the highest rate
-# clips and frames of a batch. Whole clips must be among them: a code learnt on the first frames alone leans on the
-# zeros before them and fails where there are none
-SHALLOW_SIZES = ((8, 1), (2, 17), (2, 33))
-DEEP_SIZES = ((8, 1), (1, 17), (1, 33))
+# clips, frames and side of a batch. Whole clips must be among them: a code learnt on the first frames alone leans on
+# the zeros before them and fails where there are none. Quarters of four clips say more than one whole clip
+SHALLOW_SIZES = ((8, 1, 64), (2, 17, 64), (2, 33, 64))
+DEEP_SIZES = ((8, 1, 64), (4, 17, 32), (4, 33, 32), (1, 33, 64))
 
 
 class VideoVAE:
@@ -54,8 +54,8 @@ class VideoVAE:
     def batch(self, index: int, step: int, steps: int) -> Batch:
         random = Random(f"video_vae {index}")
         shallow = step < self._shallow_share * steps
-        count, length = random.choice(SHALLOW_SIZES if shallow else DEEP_SIZES)
-        return {"clip": clip_batch(random, count, length, 0.3), "seed": index, "shallow": shallow}
+        count, length, side = random.choice(SHALLOW_SIZES if shallow else DEEP_SIZES)
+        return {"clip": clip_batch(random, count, length, 0.3, side), "seed": index, "shallow": shallow}
 
     def held_out(self, module: nn.Module, device: torch.device) -> dict[str, float]:
         """Mean PSNR, dB: of clips, where they move, of last frames, of known keyframes on grey; and the rhythm."""

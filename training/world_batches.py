@@ -17,21 +17,23 @@ def to_signed(frames: Tensor) -> Tensor:
     return frames.movedim(-1, -3) * 2 - 1
 
 
-def clip_batch(random: Random, count: int, length: int, grey_share: float) -> Tensor:
+def clip_batch(random: Random, count: int, length: int, grey_share: float, side: int = world.SIZE) -> Tensor:
     """Pieces of training clips.
 
     Args:
         random: where everything that is drawn comes from.
         count, length: B clips of N frames, N at most world.LENGTH.
         grey_share: of the clips, the share that shows grey but for a few keyframes, as a model's condition does.
+        side: of the square that is cut out of each clip, at the same place in all of its frames, pixels.
     Returns:
-        [B, 3, N, 64, 64] float32, -1..1.
+        [B, 3, N, side, side] float32, -1..1.
     """
     pieces = []
     for _ in range(count):
         frames = world.clip(random.choice(world.TRAIN)).frames
         begin = random.randrange(world.LENGTH - length + 1)
-        piece = frames[begin : begin + length]
+        top, left = (random.randrange(world.SIZE - side + 1) for _ in range(2))
+        piece = frames[begin : begin + length, top : top + side, left : left + side]
         if length > 1 and random.random() < grey_share:
             piece = keyframes_on_grey(piece, drawn_keyframes(random, length))
         pieces.append(to_signed(piece))
