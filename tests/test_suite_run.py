@@ -49,12 +49,27 @@ def servers():
 
 @pytest.fixture
 def files(tmp_path):
+    return written_workflows(tmp_path)
+
+
+def written_workflows(folder):
     """Workflow files of the stub: calm.json and noisy.json."""
     paths = []
     for name, amount in (("calm", 10), ("noisy", 60)):
-        paths.append(tmp_path / f"{name}.json")
+        paths.append(folder / f"{name}.json")
         paths[-1].write_text(json.dumps(workflow(amount)))
     return paths
+
+
+@pytest.fixture(scope="module")
+def whole(shared_data, tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    data = shutil.copytree(shared_data, folder / "data")
+    server = StubServer()
+    assert run.main(arguments(data, written_workflows(folder), folder / "out", [server])) == run.DONE
+    server.stop()
+    return folder / "out"
 
 
 def arguments(data, files, out, servers, *more):
@@ -73,9 +88,8 @@ def judge(data, files, tmp_path, servers):
     return call
 
 
-def test_every_clip_is_made_and_scored_by_every_workflow(judge, tmp_path):
-    assert judge() == run.DONE
-    rows = score_rows(tmp_path / "out")
+def test_every_clip_is_made_and_scored_by_every_workflow(whole):
+    rows = score_rows(whole)
     assert len(rows) == 2 * CLIPS
     assert {row["workflow"] for row in rows} == {"calm", "noisy"}
     for row in rows:
@@ -83,19 +97,18 @@ def test_every_clip_is_made_and_scored_by_every_workflow(judge, tmp_path):
     by_name = {name: [float(row["psnr"]) for row in rows if row["workflow"] == name] for name in ("calm", "noisy")}
     assert all(calm > noisy for calm, noisy in zip(by_name["calm"], by_name["noisy"], strict=True))
     for name in ("table.md", "index.html", "curves_9.png", "curves_13.png"):
-        assert (tmp_path / "out" / name).stat().st_size > 0
+        assert (whole / name).stat().st_size > 0
 
 
-def test_two_servers_give_the_scores_of_one(judge, servers, tmp_path):
-    judge(out="one")
+def test_two_servers_give_the_scores_of_one(judge, whole, servers, tmp_path):
     judge(out="two", using=servers(2))
-    assert score_rows(tmp_path / "two") == score_rows(tmp_path / "one")
-    assert (tmp_path / "two" / "table.md").read_text() == (tmp_path / "one" / "table.md").read_text()
+    assert score_rows(tmp_path / "two") == score_rows(whole)
+    assert (tmp_path / "two" / "table.md").read_text() == (whole / "table.md").read_text()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(judge, tmp_path):
     for out, seed in (("first", 7), ("again", 7), ("other", 8)):
-        judge("--seed", str(seed), out=out)
+        judge("--seed", str(seed), "--lengths", "9", out=out)
     assert score_rows(tmp_path / "again") == score_rows(tmp_path / "first") != score_rows(tmp_path / "other")
 
 
@@ -121,21 +134,19 @@ def when_scored(out, count, act):
     return thread
 
 
-def test_a_server_that_is_killed_loses_only_its_clip_which_another_makes(judge, servers, tmp_path, capfd):
-    judge(out="whole")
+def test_a_server_that_is_killed_loses_only_its_clip_which_another_makes(judge, whole, servers, tmp_path, capfd):
     pair = servers(2, seconds=0.2)
     thread = when_scored(tmp_path / "out", 3, pair[0].kill)
     assert judge(using=pair) == run.DONE
     thread.join()
     assert pair[0].process.returncode == -signal.SIGKILL
     assert f"{pair[0].url} " in capfd.readouterr().out
-    assert (tmp_path / "out" / "table.md").read_text() == (tmp_path / "whole" / "table.md").read_text()
+    assert (tmp_path / "out" / "table.md").read_text() == (whole / "table.md").read_text()
 
 
 def test_when_every_server_is_gone_the_rest_is_made_by_the_same_command_later(
-    judge, servers, tmp_path, monkeypatch, capfd
+    judge, whole, servers, tmp_path, monkeypatch, capfd
 ):
-    judge(out="whole")
     monkeypatch.setattr(spread, "PATIENCE_SECONDS", 0.5)
     (server,) = servers(seconds=0.1)
     when_scored(tmp_path / "out", 3, server.kill)
@@ -144,13 +155,12 @@ def test_when_every_server_is_gone_the_rest_is_made_by_the_same_command_later(
     before = {row["clip"] + row["workflow"] + row["length"]: row for row in score_rows(tmp_path / "out")}
     assert 3 <= len(before) < 2 * CLIPS
     assert judge() == run.DONE
-    assert (tmp_path / "out" / "table.md").read_text() == (tmp_path / "whole" / "table.md").read_text()
+    assert (tmp_path / "out" / "table.md").read_text() == (whole / "table.md").read_text()
 
 
 @pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="the command needs ComfyUI's folder: ./dev test names it")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_run_that_is_stopped_goes_on_where_it_was(how, data, files, judge, servers, tmp_path):
-    judge(out="whole")
+def test_a_run_that_is_stopped_goes_on_where_it_was(how, data, files, judge, whole, servers, tmp_path):
     (server,) = servers(seconds=0.2)
     command = [sys.executable, str(ROOT / "demo" / "launch.py"), "bench.suite.run"]
     process = subprocess.Popen(
@@ -171,7 +181,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(how, data, files, judge, ser
     done = scored(tmp_path / "out")
     assert 3 <= done < 2 * CLIPS
     assert judge() == run.DONE
-    assert (tmp_path / "out" / "table.md").read_text() == (tmp_path / "whole" / "table.md").read_text()
+    assert (tmp_path / "out" / "table.md").read_text() == (whole / "table.md").read_text()
 
 
 def test_what_is_finished_is_not_made_again(judge, servers, tmp_path):
@@ -291,8 +301,7 @@ def test_a_clip_that_ends_its_servers_is_left_out(judge, data, servers, monkeypa
     assert len(score_rows(tmp_path / "out")) == 3
 
 
-def test_a_full_disk_ends_the_run_in_a_sentence_and_the_next_one_goes_on(judge, tmp_path, monkeypatch, capsys):
-    judge(out="whole")
+def test_a_full_disk_ends_the_run_in_a_sentence_and_the_next_one_goes_on(judge, whole, tmp_path, monkeypatch, capsys):
     real, calls = os.fsync, []
 
     def full(file):
@@ -308,7 +317,7 @@ def test_a_full_disk_ends_the_run_in_a_sentence_and_the_next_one_goes_on(judge, 
     assert "run the same command again to go on" in said
     monkeypatch.undo()
     assert judge() == run.DONE
-    assert (tmp_path / "out" / "table.md").read_text() == (tmp_path / "whole" / "table.md").read_text()
+    assert (tmp_path / "out" / "table.md").read_text() == (whole / "table.md").read_text()
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_made(judge, tmp_path, capsys):
