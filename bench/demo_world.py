@@ -146,13 +146,6 @@ class DemoWorld:
     def _run(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, ...]:
         return self.nodes[name].execute(*arguments, **options).args
 
-    @staticmethod
-    def has(base: str) -> bool:
-        """Whether the file of a base is there."""
-        import folder_paths
-
-        return folder_paths.get_full_path("diffusion_models", BASES[base]) is not None
-
     def _node(self, name: str) -> Any:
         return self.host[name]()
 

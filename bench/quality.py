@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import tempfile
-from collections.abc import Sequence
-from functools import cache
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,6 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--validation", action="store_true", help="the validation clips, to choose settings on")
     parser.add_argument("--methods", nargs="*", default=[], help="only rows whose title is or holds one of these")
     parser.add_argument("--bases", nargs="*", default=[], help="only groups whose name begins with one of these")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="clips that are made at once")
     parser.add_argument("--models", type=Path, default=WORLD_MODELS)
     parser.add_argument("--json", type=Path, default=ROOT / "output" / "quality.json", help="every clip's numbers")
     options = parser.parse_args(arguments)
@@ -55,15 +59,12 @@ def main(arguments: list[str]) -> int:
     if not asked:
         parser.error(f"no row is called so; there are: {'; '.join(map(titled, all_methods()))}")
     seeds = range(first, first + options.clips)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="inbetween-bench-") as folder, torch.inference_mode():
-        (Path(folder) / "models").symlink_to(options.models.resolve(), target_is_directory=True)
-        host = start_host(Path(folder)).NODE_CLASS_MAPPINGS
-        missing = {item.base for item in asked if item.base in BASES and not DemoWorld.has(item.base)}
-        for base in sorted(missing):
+    for base in sorted({item.base for item in asked if item.base in BASES}):
+        if not (options.models / "diffusion_models" / BASES[base]).exists():
             print(f"{base} is left out: there is no {BASES[base]} in {options.models}")
-        asked = [item for item in asked if item.base not in missing]
-        results = judged(asked, host, seeds, options)
+            asked = [item for item in asked if item.base != base]
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    results = judged(asked, seeds, options)
     print(f"\n{len(seeds)} clips, seeds {seeds[0]} to {seeds[-1]} ({split_of(seeds)})\n")
     print(tables(asked, results))
     for kind in world.KINDS:
@@ -104,23 +105,58 @@ def split_of(seeds: Sequence[int]) -> str:
     return " and ".join(sorted(found)) + " clips"
 
 
-def judged(asked: Sequence[Method], host: Any, seeds: Sequence[int], options: argparse.Namespace) -> list[Row]:
-    """Every row's numbers on every clip, clip by clip; the JSON is written anew after each."""
+def judged(asked: Sequence[Method], seeds: Sequence[int], options: argparse.Namespace) -> list[Row]:
+    """Every row's numbers on every clip, clip by clip; the JSON is written anew after each.
+
+    Each process makes whole clips, with one thread: two threads of one process are hardly quicker than one.
+    """
     results: list[Row] = []
-    load = cache(lambda base: DemoWorld(host, base))
-    distance = load_picture_distance(options.models / "vae" / PICTURE_VAE)
-    for number, seed in enumerate(seeds, start=1):
-        scenes: dict[str, Scene] = {}
-        for item in asked:
-            print(f"\r{number}/{len(seeds)} {titled(item):<70.70}", end="", flush=True)
-            if item.group not in scenes:
-                base = item.base if item.base in BASES else ANY_BASE
-                scenes[item.group] = Scene(load(base), world.clip(seed, item.length), seed)
-            results.append(judged_clip(item, scenes[item.group].begun(), distance))
-        text = {"made_with": conditions(options.models), "clips": results}
-        options.json.write_text(json.dumps(text, indent=1))
+    names = [(item.group, item.name) for item in asked]
+    with (
+        tempfile.TemporaryDirectory(prefix="inbetween-bench-") as folder,
+        ProcessPoolExecutor(options.processes, get_context("fork")) as pool,
+    ):
+        judge = partial(judged_seed, options.models, Path(folder), names)
+        for number, rows in enumerate(pool.map(judge, seeds), start=1):
+            results += rows
+            options.json.write_text(json.dumps({"made_with": conditions(options.models), "clips": results}, indent=1))
+            print(f"\r{number}/{len(seeds)} clips", end="", flush=True)
     print()
     return results
+
+
+def judged_seed(models: Path, folder: Path, names: Sequence[tuple[str, str]], seed: int) -> list[Row]:
+    """The numbers of one clip, a row for each (group, name). folder: where this process's host may keep files."""
+    judge, scenes = _judge(models, folder / str(os.getpid())), dict[str, Scene]()
+    by_name = {(item.group, item.name): item for item in all_methods()}
+    rows = []
+    with torch.inference_mode():
+        for group, name in names:
+            item = by_name[group, name]
+            if group not in scenes:
+                base = item.base if item.base in BASES else ANY_BASE
+                scenes[group] = Scene(judge.world(base), world.clip(seed, item.length), seed)
+            rows.append(judged_clip(item, scenes[group].begun(), judge.distance))
+    return rows
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What a process needs for every clip: the world on each base, loaded when it is first asked for."""
+
+    world: Callable[[str], DemoWorld]
+    distance: Any
+
+
+@cache
+def _judge(models: Path, folder: Path) -> Judge:
+    """Made once in a process."""
+    torch.set_num_threads(1)
+    folder.mkdir()
+    (folder / "models").symlink_to(models.resolve(), target_is_directory=True)
+    host = start_host(folder).NODE_CLASS_MAPPINGS
+    with torch.inference_mode():
+        return Judge(cache(partial(DemoWorld, host)), load_picture_distance(models / "vae" / PICTURE_VAE))
 
 
 def judged_clip(item: Method, scene: Scene, distance: Any) -> Row:
@@ -134,7 +170,7 @@ def judged_clip(item: Method, scene: Scene, distance: Any) -> Row:
 
 def conditions(models: Path) -> dict[str, Any]:
     """What else a result depends on: the model files, the sampling and the host."""
-    from comfyui_version import __version__
+    from comfyui_version import __version__  # a file of one line, no host behind it
 
     files = sorted(models.rglob("*.safetensors"))
     return {
@@ -149,11 +185,10 @@ def conditions(models: Path) -> dict[str, Any]:
 
 def tables(methods: Sequence[Method], results: Sequence[Row]) -> str:
     """For each group the means over clips, and the differences."""
-    found = []
-    for group, items in groupby(methods, key=lambda item: item.group):
-        of_group = list(items)
-        found += [f"{group}\n{table(of_group, results)}"]
-    return "\n\n".join(found)
+    groups: dict[str, list[Method]] = {}
+    for item in methods:
+        groups.setdefault(item.group, []).append(item)
+    return "\n\n".join(f"{group}\n{table(items, results)}" for group, items in groups.items())
 
 
 def table(methods: Sequence[Method], results: Sequence[Row]) -> str:
