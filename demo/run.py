@@ -26,7 +26,7 @@ from .measures import TITLES, load_picture_distance, measured, shown
 from .server import Server
 from .side_by_side import write_animation, write_sheet
 from .world import FPS, Clip
-from .world_graphs import FRAMES, PICTURE_VAE, bridged_graph, plain_graph
+from .world_graphs import FIRST_PICTURE_TRANSFORMER, FRAMES, PICTURE_VAE, bridged_graph, plain_graph
 
 MANY_CLIPS = WORLD_MODELS / "many_clips.txt"  # the rows of this comparison out of that table
 TRUTH, PLAIN, BRIDGED = "ground truth", "first-last only", "with anchor"
@@ -68,7 +68,9 @@ def main(arguments: list[str]) -> int:
 def made(server: Server, clip: Clip, output: Path) -> tuple[dict[str, Tensor], str]:
     """The three videos of a pair, [N, H, W, 3] in 0..1 each, and what the nodes reported."""
     ends = [f"{pair_name(clip)}_{end}.png" for end in ("first", "last")]
-    bridged = bridged_graph(server.get("/object_info"), *ends, clip.caption, clip.seed)
+    bridged = bridged_graph(
+        server.get("/object_info"), *ends, clip.caption, clip.seed, transformer=FIRST_PICTURE_TRANSFORMER
+    )
     videos = {TRUTH: clip.frames}
     videos[PLAIN], _ = _frames_of(server, plain_graph(bridged))
     videos[BRIDGED], outputs = _frames_of(server, bridged)

@@ -30,15 +30,17 @@ MODELS_AND_SAMPLING = {
     "InbetweenKeyframes.fps": FPS,
     "Negative prompt.text": "",
 }
-VALUES = {
-    **MODELS_AND_SAMPLING,
-    "UNETLoader.unet_name": FIRST_PICTURE_TRANSFORMER,
-    "InbetweenReverseCandidates.stop_step": STOP_STEP,
-}
+VALUES = {**MODELS_AND_SAMPLING, "InbetweenReverseCandidates.stop_step": STOP_STEP}
 
 
 def bridged_graph(
-    object_info: Mapping[str, Any], first: str, last: str, caption: str, seed: int, name: str = WORKFLOW
+    object_info: Mapping[str, Any],
+    first: str,
+    last: str,
+    caption: str,
+    seed: int,
+    name: str = WORKFLOW,
+    transformer: str = TRANSFORMER,
 ) -> Graph:
     """A bridging workflow for two pictures of the demo world.
 
@@ -47,10 +49,11 @@ def bridged_graph(
         first, last: names of pictures in the server's input folder.
         caption: what happens, in the world's words.
         seed: of the noise.
-        name: of the workflow.
+        name: of the workflow. transformer: the base.
     """
+    values = {**VALUES, "UNETLoader.unet_name": transformer}
     prompts = {"Forward prompt.text": caption, "Reverse prompt (told backwards).text": reversed_caption(caption)}
-    graph = world_graph(name, object_info, first, last, seed, {**VALUES, **prompts})
+    graph = world_graph(name, object_info, first, last, seed, {**values, **prompts})
     decoded = next(key for key, node in graph.items() if node["class_type"] == "VAEDecode")
     return with_frames(graph, decoded)
 

@@ -31,6 +31,7 @@ SMALLEST = 1.5 / 255  # a smaller map is no drift
 SMALLEST_SURFACE, LARGEST_SURFACE = 3 / 255, 10 / 255
 UNSEEN = 0.5 / 255  # half a step of 8 bits
 SURPRISE = 3.0  # a step onto a keyframe counts from this many times the clip's usual surprise
+HASTE = 1.5  # and from this many times that of the frame beside the keyframe, if it goes the same way
 STEPS_BACK = 8  # steps that tell where a clip is heading
 SHORTEST_RAMP = 4  # frames
 OTHER_PICTURE, SAME_PICTURE = 0.5, 0.8  # correlation of two frames
@@ -140,7 +141,8 @@ def keyframe_drifts(cells: Tensor, pictures: Mapping[int, Tensor], reach: int) -
     At frame k: the map from its colours to the keyframe's, and the surface of what is left. Beside it: first the map
     from the colours that the frames of that side head for to those of frame k, then the same. A map or surface of size
     s counts by the share max(0, 1 - (n / s)^4), n being what is no drift: SMALLEST, plus the usual step of the clip (at
-    k) or three usual surprises (beside it). Where two frames show different things it does not count.
+    k) or three usual surprises (beside it; more where the clip hastens there). Where two frames show different things
+    it does not count.
 
     Args:
         cells: [N,3,h,w] of the video on the CPU, from `frame_cells`.
@@ -171,9 +173,11 @@ def _side(
         return None
     here, near, values = clip.cells[frame], clip.cells[side[0]], clip.values[list(side)]
     pairs = pairwise(side[: STEPS_BACK + 1])
-    usual = _median(torch.tensor([_size(_surface(clip.cells[n], clip.cells[m])) for n, m in pairs]))
+    surfaces = [_size(_surface(clip.cells[n], clip.cells[m])) for n, m in pairs]
     step = colour_map(_heading(values), clip.values[frame])
-    onto = _undo(near, here, step, SURPRISE * clip.surprise, SURPRISE * usual, _likeness(near, here))
+    no_drift = max(SURPRISE * clip.surprise, HASTE * _haste(values, clip.values[frame]))
+    no_surface = SURPRISE * _median(torch.tensor(surfaces))
+    onto = _undo(near, here, step, no_drift, no_surface, _likeness(near, here))
     undo = ColourMap(
         at.matrix @ onto.matrix,
         at.matrix @ onto.shift + at.shift,
@@ -211,6 +215,19 @@ def _heading(values: Tensor) -> Tensor:
     """[12] that comes next, from [n,12] with the nearest frame first: its values plus the median of the last steps."""
     near = values[: STEPS_BACK + 1]
     return near[0] - near.diff(dim=0).median(dim=0).values if len(near) > 1 else near[0]
+
+
+def _haste(values: Tensor, here: Tensor) -> float:
+    """The surprise of the nearest frame of a side, if that of the keyframe's frame goes the same way; else 0.
+
+    A clip that hastens towards a keyframe, or away from one, surprises by more from frame to frame; a flash turns back.
+    values: [n,12], nearest first. here: [12], of frame k.
+    """
+    if len(values) < 2:
+        return 0.0
+    heading = _heading(values[1:])
+    alike = (values[0] - heading) @ (here - _heading(values))
+    return float(colour_map(heading, values[0])[2]) if alike > 0 else 0.0
 
 
 def _surprises(values: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ from ..samplers.bridge_schedule import START, BridgeSchedule, per_sample
 from ..samplers.snr_alignment import flow_input
 from .adapter import adapted, read_adapter, write_adapter
 from .loop import Batch, load_host_file, rate_over
-from .video_latents import LatentStore, both_ends, encoded, fingerprint, load_vae, made_with
+from .precision import autocast_to
+from .video_latents import LatentStore, both_ends, encoded, encoding_precision, fingerprint, load_vae, made_with
 from .video_model import (
     DIM,
     LAYERS,
@@ -144,7 +145,9 @@ def prior_latents(vae: Path, latents: Path, folder: Path) -> None:
     target and words are the shard's. About 6 s each on one core.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made_by, network = fingerprint(vae), load_vae(vae).to("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    made_by, network = fingerprint(vae), load_vae(vae)
+    precision = encoding_precision(network, device)
     for path in sorted(latents.glob("*.safetensors")):
         target = folder / path.name
         if target.exists() and made_with(target) == made_by:
@@ -152,8 +155,10 @@ def prior_latents(vae: Path, latents: Path, folder: Path) -> None:
         shard = load_file(path)
         ends = shard["ends"].float() / 255
         fades = torch.stack([prior_clip(pair) for pair in ends])
+        with autocast_to(precision, device):
+            prior = torch.cat([encoded(network, part) for part in fades.split(4)]).half()
         made = {
-            "prior": torch.cat([encoded(network, part) for part in fades.split(4)]).half(),
+            "prior": prior,
             "shown": both_ends(shard),
             "target": shard["target"],
             "pictures": ends[:, :0],

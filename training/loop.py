@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from .optimizer import MatrixOptimizer
-from .precision import NAMES, Precision, measured_precision
+from .precision import Precision, measured_precision
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +98,7 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
     device = PartialState().device
     module = task.module().to(device)
     precision = _precision(task, module, settings, device)
-    accelerator = Accelerator(
-        mixed_precision=NAMES[precision.passes],
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
     average = {key: value.detach().clone() for key, value in module.state_dict().items()}
     optimizer = MatrixOptimizer(module, settings.rate, settings.muon, precision.optimizer)
     step, spent = 0, 0.0
@@ -120,7 +117,7 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
     for batch in _batches(task, settings, accelerator, step):
         step += 1
         optimizer.set_rate(task.rate(step, settings.steps) * settings.rate)
-        with accelerator.autocast():
+        with precision.autocast(device):
             loss, numbers = module(_moved(batch, accelerator.device))
         module.zero_grad(set_to_none=True)
         accelerator.backward(loss)
@@ -130,7 +127,7 @@ def train(task: Task, folder: Path, settings: Settings, start_from: Path | None 
         _update(average, accelerator.unwrap_model(module), min(AVERAGE, step / (step + 10)))
         if accelerator.is_main_process and (step == settings.steps or step % settings.every == 0):
             elapsed = spent + time.monotonic() - began
-            found = _judged(task, average, accelerator, folder)
+            found = _judged(task, average, precision, device, folder)
             row = {"step": step, "seconds": round(elapsed), **losses.taken(), **found}
             with open(folder / "log.jsonl", "a") as file:
                 file.write(json.dumps(row) + "\n")
@@ -146,9 +143,8 @@ def _precision(task: Task, module: nn.Module, settings: Settings, device: torch.
     """What this machine is quickest in, measured on the task's first batch."""
     batch = _moved(task.batch(0, 0, settings.steps), device)
 
-    def run(dtype: torch.dtype) -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-            loss, _ = module(batch)
+    def run() -> None:
+        loss, _ = module(batch)
         loss.backward()
         module.zero_grad(set_to_none=True)
 
@@ -156,16 +152,18 @@ def _precision(task: Task, module: nn.Module, settings: Settings, device: torch.
 
 
 @torch.no_grad()
-def _judged(task: Task, average: dict[str, Tensor], accelerator: Accelerator, folder: Path) -> dict[str, float]:
+def _judged(
+    task: Task, average: dict[str, Tensor], precision: Precision, device: torch.device, folder: Path
+) -> dict[str, float]:
     """Writes the averaged weights as the host's file and returns their held-out numbers."""
-    averaged = task.module().to(accelerator.device)
+    averaged = task.module().to(device)
     averaged.load_state_dict(average)
     averaged.eval()
     path = folder / "models" / task.file
     path.parent.mkdir(parents=True, exist_ok=True)
-    with accelerator.autocast():
+    with precision.autocast(device):
         task.export(averaged, path)
-        return task.held_out(averaged, accelerator.device)
+        return task.held_out(averaged, device)
 
 
 def rate_over(step: int, begin: int, end: int, fall: float = COOL_DOWN) -> float:

@@ -152,8 +152,7 @@ def started(unet: nn.Module) -> nn.Module:
 def encoded(autoencoder: nn.Module, frames: Tensor) -> Tensor:
     """Frames [N, H, W, 3] in 0..1 as latents [N, 4, H / 8, W / 8] in the model's scale."""
     x = (frames.movedim(-1, 1) * 2 - 1).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(frames.device.type, torch.bfloat16):
-        latents = autoencoder.encode(x)
+    latents = autoencoder.encode(x)
     return latents.float().contiguous() * HOST_SCALE
 
 

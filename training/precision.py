@@ -18,7 +18,7 @@ from .optimizer import orthogonal
 
 log = logging.getLogger(__name__)
 
-NAMES = {torch.bfloat16: "bf16", torch.float32: "no"}  # what accelerate calls them
+TRIED = (torch.bfloat16, torch.float32)
 TRIES = 3  # the first of which warms up
 MATRIX = (384, 1024)  # a usual one
 WORTH = 1.2  # how much quicker bf16 must be to be taken; below that its rounding buys nothing
@@ -31,23 +31,45 @@ class Precision:
     passes: torch.dtype
     optimizer: torch.dtype
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """What the passes run under. Not accelerate's, whose choice holds for all of a process's stages."""
+        return autocast_to(self.passes, device)
 
-def measured_precision(run: Callable[[torch.dtype], None], device: torch.device) -> Precision:
-    """bf16 where it is at least WORTH times quicker than fp32, for the passes and for the optimiser.
+
+def autocast_to(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
+
+
+def measured_precision(run: Callable[[], object], device: torch.device) -> Precision:
+    """The quicker precision for the passes and for the optimiser.
 
     Args:
-        run: does one forward and backward pass in this precision, and changes nothing.
+        run: does one forward and backward pass, and changes nothing.
     Cost: six passes.
     """
     matrix = torch.randn(MATRIX, device=device)
-    passes = {dtype: _seconds(lambda dtype=dtype: run(dtype), device) for dtype in NAMES}
-    iterations = {dtype: _seconds(lambda dtype=dtype: orthogonal(matrix, dtype), device) for dtype in NAMES}
-    found = Precision(_quicker(passes), _quicker(iterations))
-    log.info(
-        "passes in %s (bf16 %.2f s, fp32 %.2f s); optimiser in %s (bf16 %.4f s, fp32 %.4f s a matrix)",
-        *(_shown(found.passes), *passes.values(), _shown(found.optimizer), *iterations.values()),
-    )
+    passes = measured_passes(run, device)
+    iterations = {dtype: _seconds(lambda dtype=dtype: orthogonal(matrix, dtype), device) for dtype in TRIED}
+    optimizer = _quicker(iterations)
+    log.info("optimiser in %s, %s a matrix", _shown(optimizer), _times(iterations))
+    return Precision(passes, optimizer)
+
+
+def measured_passes(run: Callable[[], object], device: torch.device) -> torch.dtype:
+    """bf16 where the run is at least WORTH times quicker in it than in fp32."""
+
+    def under(dtype: torch.dtype) -> None:
+        with autocast_to(dtype, device):
+            run()
+
+    passes = {dtype: _seconds(lambda dtype=dtype: under(dtype), device) for dtype in TRIED}
+    found = _quicker(passes)
+    log.info("passes in %s, %s", _shown(found), _times(passes))
     return found
+
+
+def _times(seconds: dict[torch.dtype, float]) -> str:
+    return ", ".join(f"{_shown(dtype)} {value:.3g} s" for dtype, value in seconds.items())
 
 
 def _quicker(seconds: dict[torch.dtype, float]) -> torch.dtype:
