@@ -19,6 +19,7 @@ that its heading can be read. The pace is not: the caption names it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -156,7 +157,7 @@ def paced(moment: Tensor, pace: str) -> Tensor:
 
 def reversed_caption(caption: str) -> str:
     """What is said of the same clip played backwards."""
-    return " ".join(_OPPOSITES.get(word, word) for word in caption.split())
+    return re.sub(r"[\w-]+", lambda word: _OPPOSITES.get(word[0], word[0]), caption)
 
 
 def seeds(split: range, kind: str | None = None) -> Iterator[int]:

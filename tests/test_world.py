@@ -159,6 +159,7 @@ def test_a_caption_names_the_pace_and_told_backwards_the_pace_backwards():
         clip = world.clip(seed, 2)
         assert clip.caption.startswith(f"{clip.kind} {clip.pace} :")
     assert world.reversed_caption("late : early overshooting evenly") == "early : late recoiling evenly"
+    assert world.reversed_caption("near-static late: a bar, up.") == "near-static early: a bar, down."
 
 
 @pytest.mark.parametrize("seed", world.TEST[:24])

@@ -93,7 +93,7 @@ def test_the_host_s_model_sees_latents_of_mean_0_and_deviation_1(world_vae):
 
 @pytest.mark.parametrize("kind", ["large motion", "occlusion"])
 def test_first_and_last_picture_alone_are_better_than_a_cross_fade(kind, demo_world):
-    """Where things move, and to a network's eye: the clips of ./dev bench quality's 32 in which a cross-fade is bad."""
+    """Where things move, in the kinds in which a cross-fade is bad. To a network's eye it is not: see the card."""
     from pack.bench.methods import all_methods
     from pack.bench.scene import Scene
     from pack.demo.measures import load_picture_distance, measured
@@ -107,4 +107,3 @@ def test_first_and_last_picture_alone_are_better_than_a_cross_fade(kind, demo_wo
     }
     mean = {name: {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for name, rows in found.items()}
     assert mean["first-last only"]["psnr_moving"] > mean["cross-fade"]["psnr_moving"]
-    assert mean["first-last only"]["perceptual"] < mean["cross-fade"]["perceptual"]
