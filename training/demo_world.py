@@ -39,7 +39,7 @@ from .neural_prior import NeuralPrior
 from .picture_model import PictureModel, write_latents
 from .picture_vae import PictureVAE
 from .shipped import collect
-from .video_latents import SHARD, write_shards
+from .video_latents import SHARD, fingerprint, write_shards
 from .video_model import BASES, VideoModel
 from .video_vae import VideoDecoder, VideoVAE
 
@@ -122,8 +122,9 @@ class Run:
         self._train(VideoVAE(self._plan.vae_width, judges=self._plan.judges, **options), self._plan.video_vae)
 
     def video_vae_decoder(self) -> None:
-        task, start = VideoDecoder(self._plan.vae_width, self._plan.judges), models_folder(self._written(VideoVAE))
-        self._train(task, self._plan.video_vae_decoder, start=start)
+        vae = self._written(VideoVAE)
+        task = VideoDecoder(fingerprint(vae), self._plan.vae_width, self._plan.judges)
+        self._train(task, self._plan.video_vae_decoder, start=models_folder(vae))
 
     def video_latents(self) -> None:
         numbers = range(*(self._options.shards or (0, self._plan.video_shards)))

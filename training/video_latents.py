@@ -98,8 +98,10 @@ def encoding_precision(vae: WanVAE, device: torch.device) -> torch.dtype:
 
 
 def fingerprint(path: Path) -> str:
-    """What tells a model file from another."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """What tells an autoencoder's file from those with other latents: the file's hash, or the encoder that it names."""
+    with safe_open(path, "pt") as file:
+        named = (file.metadata() or {}).get("encoder")
+    return named or hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def made_with(path: Path) -> str:

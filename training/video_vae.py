@@ -89,7 +89,10 @@ class VideoVAE:
             clips = (world.clip(seed, SCALE_FRAMES).frames for seed in world.TRAIN[:SCALE_CLIPS])
             latents = [module.vae.encode(_one_clip(frames, device))[0].float() for frames in clips]
             state = folded(state, torch.cat(latents).cpu())
-        save_file(state, path)
+        save_file(state, path, self._metadata())
+
+    def _metadata(self) -> dict[str, str]:
+        return {}
 
     def load(self, module: nn.Module, path: Path) -> None:
         """Reads a file of this width, or of half of it, which is widened."""
@@ -104,8 +107,13 @@ class VideoDecoder(VideoVAE):
     name = "video_vae_decoder"
     trains_encoder = False
 
-    def __init__(self, width: int = 16, judges: int = 16) -> None:
+    def __init__(self, encoder: str, width: int = 16, judges: int = 16) -> None:
+        """encoder: the `fingerprint` of the file it begins with. Latents of that file are latents of this one."""
         super().__init__(width, 0.0, judges)
+        self._encoder = encoder
+
+    def _metadata(self) -> dict[str, str]:
+        return {"encoder": self._encoder}
 
 
 class Reconstruction(nn.Module):

@@ -104,15 +104,24 @@ def test_an_adapter_is_a_lora_that_the_host_loads(trained, host):
 
 
 def test_latents_of_another_vae_are_refused_and_made_anew(trained, tmp_path):
+    from pack.demo.base_folder import WORLD_MODELS
     from pack.training.video_latents import LatentStore, made_with, write_shards
 
-    shards, vae = trained / "runs" / "video_latents", next((trained / "models" / "vae").glob("*wan*"))
+    shards, vae = trained / "runs" / "video_latents", next((WORLD_MODELS / "vae").glob("*wan*"))
     with pytest.raises(RuntimeError, match=r"00000.safetensors was made by another VAE: write them first"):
         LatentStore(shards, vae).drawn(Random(0), 1)
     old = made_with(shards / "00000.safetensors")
     with torch.inference_mode(False):
         write_shards(vae, shards, range(1), 2)
     assert made_with(shards / "00000.safetensors") != old
+
+
+def test_latents_are_those_of_the_decoder_that_went_on_too(trained):
+    from pack.training.video_latents import fingerprint, made_with
+
+    files = [next((trained / folder).glob("*wan*")) for folder in ("runs/video_vae_decoder/models/vae", "models/vae")]
+    shard = trained / "runs" / "video_latents" / "00000.safetensors"
+    assert {fingerprint(file) for file in files} == {made_with(shard)}
 
 
 class Line:

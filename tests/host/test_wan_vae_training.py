@@ -86,9 +86,10 @@ def test_a_widened_vae_gives_the_same_pictures_and_its_twins_do_not_stay_alike(b
 
 
 def test_a_decoder_trained_alone_leaves_the_encoder_as_it_is(host, gradients, tmp_path):
+    from pack.training.video_latents import fingerprint
     from pack.training.video_vae import VideoDecoder
 
-    task = VideoDecoder(width=8)
+    task = VideoDecoder("an encoder", width=8)
     module = task.module()
     before = {name: value.clone() for name, value in module.vae.state_dict().items()}
     loss, _ = module({"clip": torch.rand(1, 3, 5, 32, 32) * 2 - 1, "seed": 0, "shallow": False})
@@ -100,3 +101,4 @@ def test_a_decoder_trained_alone_leaves_the_encoder_as_it_is(host, gradients, tm
     task.load(again, tmp_path / "vae.safetensors")
     for name, value in again.vae.state_dict().items():
         assert torch.equal(value, before[name]), name
+    assert fingerprint(tmp_path / "vae.safetensors") == "an encoder"
