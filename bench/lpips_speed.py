@@ -1,6 +1,7 @@
 """./dev bench lpips: LPIPS of neighbouring frames, each frame once against each pair by itself.
 
-Like for like: both one at a time, or both in one batch. The backbones are random; speed does not depend on weights.
+Like for like: both one at a time, or both in one batch; and what the node runs against the plain loop over pairs. The
+backbones are random; speed does not depend on weights.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def main(arguments: list[str]) -> int:
     print(f"{'backbone':<23} {'how':<14} {'pairwise s':>11} {'once s':>9} {'ratio':>7} {'largest difference':>20}")
     for kind in options.backbones:
         metric, network = random_lpips(kind)
-        for how, pairs, chunk in (("one at a time", 1, 1), ("one batch", options.frames - 1, options.frames)):
+        ways = (("one at a time", 1, 1), ("one batch", options.frames - 1, options.frames), ("as the node", 1, 0))
+        for how, pairs, chunk in ways:
             both = compared(metric, network, frames, options.repeats, pairs, chunk)
             times = f"{both.pairwise:>11.3f} {both.once:>9.3f} {both.pairwise / both.once:>6.2f}x"
             print(f"{metric.name:<23} {how:<14} {times} {both.difference:>20.1e}", flush=True)
@@ -61,7 +63,7 @@ def random_lpips(kind: str) -> tuple[Any, torch.nn.Module]:
 
 
 def compared(metric: Any, network: torch.nn.Module, frames: Tensor, repeats: int, pairs: int, chunk: int) -> Compared:
-    """The lpips package on `pairs` pairs at once, and the pack's metric on `chunk` frames at once.
+    """The lpips package on `pairs` pairs at once, and the pack's metric on `chunk` frames at once (0: its own choice).
 
     Args:
         metric, network: from `random_lpips`. frames: [F,H,W,3] in 0..1, on the CPU; both bring them to the device.

@@ -16,7 +16,9 @@ def finite_frames(name: str, frames: Tensor) -> tuple[Tensor, str]:
     Raises:
         ValueError: pixels that are not numbers, or another number of channels.
     """
-    broken = [n for n, frame in enumerate(frames) if not torch.isfinite(frame).all()]
+    # a sum is finite only if all of its terms are; it may overflow by itself, so then every frame is looked at
+    suspect = not torch.isfinite(frames.sum(dtype=torch.float32))
+    broken = [n for n, frame in enumerate(frames) if not torch.isfinite(frame).all()] if suspect else []
     if broken:
         shown = ", ".join(map(str, broken[:5])) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise ValueError(

@@ -30,6 +30,7 @@ from .watch_host import watch_frames
 
 FOLDER = "lpips"
 MOST_FRAMES_AT_ONCE = 16
+FAST_ON_CPU = 64 * 2**20  # bytes of activations; more than a CPU's caches hold makes it slower, by up to two times
 # backbone: (shown name, torchvision's public file, a weight that only it has and its shape, activation bytes per pixel)
 BACKBONES = {
     "alex": ("AlexNet", "alexnet-owt-7be5be79.pth", "features.10.weight", (256, 256, 3, 3), 200),
@@ -157,7 +158,7 @@ class LPIPSMetric:
 
         Args:
             frames: [F,H,W,3] in 0..1, F >= 2, sides of at least 32 pixels.
-            chunk: frames at once; 0 takes what fits the free memory, 16 at most.
+            chunk: frames at once; 0 takes what the device is fast at and fits the free memory, 16 at most.
         Returns:
             [F-1] float32 on the CPU.
         Raises:
@@ -172,7 +173,7 @@ class LPIPSMetric:
 
         Args:
             these, those: [n,H,W,3] in 0..1, sides of at least 32 pixels.
-            chunk: pairs at once; 0 takes what fits the free memory, 8 at most.
+            chunk: pairs at once; 0 takes what the device is fast at and fits the free memory, 8 at most.
         Returns:
             [n] float32 on the CPU.
         Raises:
@@ -195,7 +196,9 @@ class LPIPSMetric:
             [self._patcher], memory_required=per_chunk * (chunk or 1), force_full_load=True
         )
         if not chunk:
-            chunk = max(1, min(most, int(comfy.model_management.get_free_memory(self.device) * 0.7 / per_chunk)))
+            room = comfy.model_management.get_free_memory(self.device) * 0.7
+            room = min(room, FAST_ON_CPU) if self.device.type == "cpu" else room
+            chunk = max(1, min(most, int(room / per_chunk)))
         while True:
             try:
                 return measure(chunk)

@@ -64,5 +64,5 @@ def adjacent_distances(
             found.append(distance(before, [layer[:1] for layer in seen]))
         if len(seen[0]) > 1:
             found.append(distance([layer[:-1] for layer in seen], [layer[1:] for layer in seen]))
-        before = [layer[-1:].clone() for layer in seen]
+        before = [layer[-1:].clone() if len(layer) > 1 else layer for layer in seen]
     return torch.cat(found).float().cpu()

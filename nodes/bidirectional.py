@@ -165,6 +165,18 @@ class BidirectionalGuider(io.ComfyNode):
                     tooltip="Layers whose backward pass takes the forward pass's temporal attention, turned around. "
                     "all belongs to backward_motion and does nothing without it; up is the paper's choice without it.",
                 ),
+                io.Float.Input(
+                    "backward_cfg_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="The backward pass's guidance is the forward one's times this. ViBiD's second scale: with "
+                    "max_cfg 2 and 0.5 here, 2 forward and 1 backward.",
+                ),
             ],
             outputs=[io.Guider.Output(display_name="guider")],
         )
@@ -183,9 +195,10 @@ class BidirectionalGuider(io.ComfyNode):
         fuse: str = "mean",
         rotate_attention: str = "all",
         backward_motion: dict | None = None,
+        backward_cfg_scale: float = 1.0,
     ) -> io.NodeOutput:
         attention = mirrored_attention(rotate_attention, backward_motion)
-        guider = Guider(model, attention, min_cfg, max_cfg, cfg_schedule, fuse)
+        guider = Guider(model, attention, min_cfg, max_cfg, cfg_schedule, fuse, backward_cfg_scale)
         if backward_motion is not None:
             check_motion_fits(model, backward_motion)
         guider.set_directions((forward_positive, forward_negative), (backward_positive, backward_negative))

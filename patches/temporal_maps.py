@@ -13,17 +13,23 @@ from __future__ import annotations
 
 from torch import Tensor
 
+FORMED_AT_ONCE = 2**24  # logits, 64 MB in float32
+
 
 def temporal_maps(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """A = softmax(q k^T / sqrt(D)), [rows, heads, N, N] in q's dtype; formed in float32.
+    """A = softmax(q k^T / sqrt(D)), [rows, heads, N, N] in q's dtype; formed in float32, a few rows at a time.
 
     Args:
         q, k: [rows, N, heads * D].
     Cost: rows heads N^2 numbers; 508 MB in half precision over all layers of SVD-XT at 1024 x 576.
     """
-    kept = q.dtype
-    q, k = (item.unflatten(-1, (heads, -1)).transpose(1, 2).float() for item in (q, k))
-    return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1).to(kept)
+    rows, frames, width = q.shape
+    maps = q.new_empty(rows, heads, frames, frames)
+    few = max(1, FORMED_AT_ONCE // (heads * frames * max(frames, width // heads)))
+    for part, these, those in zip(maps.split(few), q.split(few), k.split(few), strict=True):
+        these, those = (item.unflatten(-1, (heads, -1)).transpose(1, 2).float() for item in (these, those))
+        part.copy_((these @ those.transpose(-1, -2) * (width // heads) ** -0.5).softmax(dim=-1))
+    return maps
 
 
 def turned(maps: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from .temporal_maps import attended, temporal_maps, turned
 
 OVERRIDE = "optimized_attention_override"
 TURNS = ("all", "up", "none")
+Place = tuple[int, int]  # of a conditioning: 0 in the positive list or 1 in the negative, and its place there
+FIRST = (0, 0)
 BLOCKS = {"input": "input_blocks.{}.1", "middle": "middle_block.1", "output": "output_blocks.{}.1"}
 
 
@@ -46,19 +48,21 @@ class MirroredAttention:
         return self.turn == "none" and self.deltas is None
 
     @contextmanager
-    def pair(self, places: Mapping[Any, int]) -> Iterator[_Pair]:
+    def pair(self, places: Mapping[Any, Place], run: dict[Any, Tensor] | None = None) -> Iterator[_Pair]:
         """The options of a forward and a backward pass; what they keep is dropped at the end, also after an error.
 
         Compiled layers are called uncompiled meanwhile: the host's compile nodes drop the guards on these options, so
         that what was compiled for one pass, or for another graph, would run in all of them.
 
         Args:
-            places: by conditioning id, the place in its list; the same for what belongs together in both passes.
+            places: by conditioning id, its place; the same for what belongs together in both passes.
+            run: filled with the side weights on the model's device; the same dict in all steps of a run, so that they
+                are sent there once.
         """
-        maps: dict[tuple[str, int], Tensor] = {}
+        maps: dict[tuple[str, Place], Tensor] = {}
         with nullcontext() if self.is_plain else torch.compiler.set_stance("force_eager"):
             try:
-                yield _Pair(self, maps, places)
+                yield _Pair(self, maps, places, {} if run is None else run)
             finally:
                 maps.clear()
 
@@ -71,8 +75,8 @@ def mirrored_attention(turn: str, deltas: Mapping[str, Tensor] | None) -> Mirror
 class _Pair:
     """Model options of the two passes."""
 
-    def __init__(self, attention: MirroredAttention, maps: dict, places: Mapping[Any, int]) -> None:
-        self._attention, self._maps, self._places = attention, maps, places
+    def __init__(self, attention: MirroredAttention, maps: dict, places: Mapping[Any, Place], run: dict) -> None:
+        self._attention, self._maps, self._places, self._run = attention, maps, places, run
 
     def forward(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of model options for the forward pass, which keeps its maps."""
@@ -85,7 +89,8 @@ class _Pair:
         attention = self._attention
         if attention.is_plain:
             return dict(options)
-        return _with(options, _Pass(attention.turn, self._maps, self._places, deltas=attention.deltas))
+        one = _Pass(attention.turn, self._maps, self._places, deltas=attention.deltas, sent=self._run)
+        return _with(options, one)
 
 
 def check_motion_fits(model: ModelPatcher, deltas: Mapping[str, Tensor]) -> None:
@@ -121,12 +126,14 @@ class _Pass:
     def __init__(
         self,
         turn: str,
-        maps: dict[tuple[str, int], Tensor],
-        places: Mapping[Any, int],
+        maps: dict[tuple[str, Place], Tensor],
+        places: Mapping[Any, Place],
         keep: bool = False,
         deltas: Mapping[str, Tensor] | None = None,
+        sent: dict[Any, Tensor] | None = None,
     ) -> None:
         self._turn, self._maps, self._places, self._keep, self._deltas = turn, maps, places, keep, deltas
+        self._sent: dict[Any, Tensor] = {} if sent is None else sent
         self.previous: Callable | None = None
         self._spatial = ""  # the layer whose spatial self-attention was the last to begin
         self._layer = ""  # the layer whose temporal self-attention is going on
@@ -177,26 +184,30 @@ class _Pass:
             return function(*args, **kwargs)
         return self.previous(function, *args, **kwargs)
 
-    def _by_turned_maps(self, chunks: list[tuple[int, slice]], v: Tensor) -> Tensor:
+    def _by_turned_maps(self, chunks: list[tuple[Place, slice]], v: Tensor) -> Tensor:
         parts = []
         for place, rows in chunks:
             maps = self._maps.pop((self._layer, place), None)
             if maps is None:
                 raise RuntimeError(
-                    f"the forward pass has no temporal attention map of {self._layer} for conditioning {place + 1}: "
+                    f"the forward pass has no temporal attention map of {self._layer} for conditioning {place[1] + 1}: "
                     f"forward and backward conditioning must have as many entries, active at the same steps."
                 )
             parts.append(attended(turned(maps.to(v.device)), v[rows]))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _chunks(self, options: Mapping[str, Any], rows: int) -> list[tuple[int, slice]]:
-        """(place of the conditioning in its list, its rows) for every chunk of the batch."""
+    def _chunks(self, options: Mapping[str, Any], rows: int) -> list[tuple[Place, slice]]:
+        """(place of the conditioning, its rows) for every chunk of the batch."""
         ids = options.get("uuids") or [None]
         size = rows // len(ids)
-        return [(self._places.get(one, 0), slice(n * size, (n + 1) * size)) for n, one in enumerate(ids)]
+        return [(self._places.get(one, FIRST), slice(n * size, (n + 1) * size)) for n, one in enumerate(ids)]
 
     def _with_motion(self, made: Tensor, matrix: str, given: Tensor | None) -> Tensor:
         """What a layer's matrix made, with what backward motion makes of the same."""
         if self._deltas is None or given is None:
             return made
-        return made + linear(given, self._deltas[motion_key(self._layer, matrix)].to(made.device, made.dtype))
+        name = motion_key(self._layer, matrix)
+        key = (name, made.device, made.dtype)
+        if key not in self._sent:
+            self._sent[key] = self._deltas[name].to(made.device, made.dtype)
+        return made + linear(given, self._sent[key])

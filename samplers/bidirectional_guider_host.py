@@ -19,6 +19,8 @@ from .direction_fusion import fused, fusion_weights, guidance_ramp
 KEYFRAME = "inbetween_keyframe"  # in a positive conditioning: its picture's clean latent, as the VAE gives it
 FRAMES = "inbetween_frames"  # the length of the video that a conditioning was made for
 NODE = "Bidirectional Guider"
+KEPT = "inbetween_kept"  # in a run's model options: see SharedAttention.pair
+HOST_MARGIN = 1.5  # by which the host's own batching multiplies its estimate of memory
 FORWARD, BACKWARD = ("positive", "negative"), ("positive_backward", "negative_backward")
 
 
@@ -30,8 +32,11 @@ class SharedAttention(Protocol):
         """Whether they share nothing and nothing is changed."""
         ...
 
-    def pair(self, places: Mapping[Any, int]) -> Any:
-        """A context with forward(options) and backward(options), the model options of the two passes."""
+    def pair(self, places: Mapping[Any, tuple[int, int]], run: dict[Any, Any]) -> Any:
+        """A context with forward(options) and backward(options), the model options of the two passes.
+
+        run: what is kept from step to step.
+        """
         ...
 
 
@@ -39,9 +44,16 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
     """The host's guider with a second pair of conditionings, for the video played backwards."""
 
     def __init__(
-        self, model: Any, attention: SharedAttention, min_cfg: float, max_cfg: float, cfg_schedule: str, fuse: str
+        self,
+        model: Any,
+        attention: SharedAttention,
+        min_cfg: float,
+        max_cfg: float,
+        cfg_schedule: str,
+        fuse: str,
+        backward_cfg_scale: float = 1.0,
     ) -> None:
-        """model: a host model patcher with SVD.
+        """model: a host model patcher with SVD. backward_cfg_scale: the backward guidance over the forward one.
 
         Raises:
             ValueError: another model, reversed guidance, or an unknown schedule or fusion.
@@ -55,6 +67,7 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         fusion_weights(2, fuse)
         super().__init__(model)
         self._attention, self._guidance, self._fuse = attention, (min_cfg, max_cfg, cfg_schedule), fuse
+        self._shares = {FORWARD: 1.0, BACKWARD: backward_cfg_scale}  # of that guidance
         self.set_cfg(max_cfg)
 
     def set_directions(self, forward: tuple[list, list], backward: tuple[list, list]) -> None:
@@ -85,12 +98,16 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         return super().sample(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed: Any = None) -> Tensor:
-        """The fused clean estimate [N, C, h, w]."""
-        options = model_options or {}
+        """The fused clean estimate [N, C, h, w].
+
+        Cost: both directions, each with and without guidance, in one batch where the host has the memory for it.
+        """
+        options = {} if model_options is None else model_options
         turned = x.flip(0)
-        with self._attention.pair(self._places()) as pair:
+        # the host makes these options for one run and gives the same ones to every step
+        with self._attention.pair(self._places(), options.setdefault(KEPT, {})) as pair:
             ahead, back = [None, None], [None, None]
-            for some in self._rounds(self._needs_unguided(options)):
+            for some in self._rounds(x, self._needs_unguided(options)):
                 ahead = _filled(ahead, self._estimates(FORWARD, some, x, timestep, pair.forward(options)), some)
                 back = _filled(back, self._estimates(BACKWARD, some, turned, timestep, pair.backward(options)), some)
         forward = self._guided(FORWARD, ahead, x, timestep, options)
@@ -161,7 +178,7 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
 
         A node that sets a guidance function, such as the host's VideoLinearCFGGuidance, is given max_cfg.
         """
-        conds = [self.conds[name] for name in names]
+        conds, share = [self.conds[name] for name in names], self._shares[names]
         if both[1] is None:
             conds[1], both = None, [both[0], torch.zeros_like(both[0])]
         for function in options.get("sampler_pre_cfg_function", []):
@@ -169,7 +186,7 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
                 {
                     "conds": conds,
                     "conds_out": both,
-                    "cond_scale": self.cfg,
+                    "cond_scale": share * self.cfg,
                     "timestep": timestep,
                     "input": x,
                     "sigma": timestep,
@@ -177,34 +194,42 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
                     "model_options": options,
                 }
             )
-        scale: Any = self.cfg  # a node with guidance of its own may have its own ramp, and expects a number
+        scale: Any = share * self.cfg  # a node with guidance of its own may have its own ramp, and expects a number
         if "sampler_cfg_function" not in options:
-            scale = guidance_ramp(len(x), *self._guidance).to(x).view(-1, 1, 1, 1)
+            scale = share * guidance_ramp(len(x), *self._guidance).to(x).view(-1, 1, 1, 1)
         return comfy.samplers.cfg_function(
             self.inner_model, both[0], both[1], scale, x, timestep, options, cond=conds[0], uncond=conds[1]
         )
 
     def _needs_unguided(self, options: Mapping[str, Any]) -> bool:
         least, most, _ = self._guidance
-        return not least == most == 1 or options.get("disable_cfg1_optimization", False)
+        unscaled = least == most == self._shares[BACKWARD] == 1
+        return not unscaled or options.get("disable_cfg1_optimization", False)
 
-    def _rounds(self, unguided: bool) -> list[tuple[int, ...]]:
-        """Which conditionings are predicted together: one at a time where maps are held, so that one set is enough."""
+    def _rounds(self, x: Tensor, unguided: bool) -> list[tuple[int, ...]]:
+        """Which conditionings are predicted together.
+
+        Where maps are held, one at a time, so that one set of maps is enough, unless the host would batch both: the
+        half that it adds to its estimate is several times two sets.
+        """
+        if not unguided:
+            return [(0,)]
         if self._attention.is_plain:
-            return [(0, 1)] if unguided else [(0,)]
-        return [(0,), (1,)] if unguided else [(0,)]
+            return [(0, 1)]
+        needed = HOST_MARGIN * self.inner_model.memory_required([2 * len(x), *x.shape[1:]])
+        return [(0, 1)] if needed < self.inner_model.current_patcher.get_free_memory(x.device) else [(0,), (1,)]
 
-    def _places(self) -> dict[Any, int]:
-        """Places of the run's conditionings in their lists, by id.
+    def _places(self) -> dict[Any, tuple[int, int]]:
+        """Places of the run's conditionings, by id: 0 in a positive list, 1 in a negative, and the place in it.
 
         For an area of another conditioning the host copies an entry together with its id: the copy gets its own.
         """
-        places: dict[Any, int] = {}
-        for entries in self.conds.values():
-            for place, entry in enumerate(entries):
+        places: dict[Any, tuple[int, int]] = {}
+        for number, name in (pair for names in (FORWARD, BACKWARD) for pair in enumerate(names)):
+            for place, entry in enumerate(self.conds[name]):
                 if entry["uuid"] in places:
                     entry["uuid"] = (entry["uuid"], place)
-                places[entry["uuid"]] = place
+                places[entry["uuid"]] = number, place
         return places
 
 

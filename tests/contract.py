@@ -114,6 +114,7 @@ CONTRACT = {
             "cfg_schedule=symmetric",
             "fuse=mean",
             "rotate_attention=all",
+            "backward_cfg_scale?",
         ],
         ["guider:GUIDER"],
     ),

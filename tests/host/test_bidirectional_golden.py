@@ -130,6 +130,50 @@ def test_vibid(name, cfg, data, guided, run):
     torch.testing.assert_close(final, runs[f"{name}/x_after_step"][-1], atol=2e-4, rtol=0)
 
 
+def official_vibid(scales):
+    """The official loop with one scale for each direction (cfg_scale, cfg_scale_flip), written out as a SAMPLER.
+
+    x_u + s (x_c - x_u), the other keyframe in the last frame, the step along the unguided estimate, noise between.
+    """
+    import comfy.k_diffusion.sampling
+    import comfy.samplers
+
+    def sample(model, x, sigmas, extra_args, callback, disable):
+        noise = comfy.k_diffusion.sampling.default_noise_sampler(x, seed=0)
+        directions = model.inner_model.directions(extra_args)
+        for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+            for backward in (False, True):
+                conditioned, unguided = directions.predict(x, sigma, backward)
+                denoised = unguided + scales[backward] * (conditioned - unguided)
+                denoised[-1:] = directions.keyframes[0 if backward else 1]
+                x = denoised + following * (x - unguided) / sigma
+                if not backward:
+                    x = x + (sigma**2 - following**2).sqrt() * noise(sigma, following)
+                x = x.flip(0)
+        return x
+
+    return comfy.samplers.KSAMPLER(sample)
+
+
+def test_the_official_loop_written_out_is_that_of_the_golden_run(data, guided, run):
+    runs = data["vibid_mpd_runs"]
+    _, final = run(guided(**NEUTRAL), official_vibid((2.0, 2.0)), runs["vibid_cfg/sigmas"], runs["noise"][:5])
+    torch.testing.assert_close(final, runs["vibid_cfg/x_after_step"][-1], atol=2e-4, rtol=0)
+
+
+def test_each_direction_of_vibid_has_a_scale_of_its_own(data, guided, run):
+    from pack.samplers.bidirectional_samplers_host import vibid_sampler
+
+    runs, forward, backward = data["vibid_mpd_runs"], 1.7, 1.3
+    sigmas, noise = runs["vibid_cfg/sigmas"], runs["noise"][:5]
+    _, expected = run(guided(**NEUTRAL), official_vibid((forward, backward)), sigmas, noise)
+    options = {"min_cfg": forward, "max_cfg": forward, "cfg_schedule": "symmetric", "fuse": "mean"}
+    _, final = run(guided(**options, backward_cfg_scale=backward / forward), vibid_sampler(), sigmas, noise)
+    torch.testing.assert_close(final, expected, atol=2e-4, rtol=0)
+    _, alike = run(guided(**options), vibid_sampler(), sigmas, noise)
+    assert not torch.allclose(alike, expected, atol=1e-2)
+
+
 @pytest.mark.parametrize("level", ["", "_lowsig"])
 @pytest.mark.parametrize(("base", "name", "noises"), [("sequential", "mpd_seq", 12), ("parallel", "mpd_par", 14)])
 def test_motion_prior_distillation(base, name, noises, level, data, guided, run):

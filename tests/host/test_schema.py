@@ -45,5 +45,5 @@ def test_execute_takes_exactly_the_inputs_of_the_schema(schemas, node_id):
     node = next(item for item in NODES if item.GET_SCHEMA().node_id == node_id)
     parameters = inspect.signature(node.execute).parameters
     assert set(parameters) == {item.id for item in schemas[node_id].inputs}
-    optional = {item.id for item in schemas[node_id].inputs if item.optional}
-    assert all(parameters[name].default is None for name in optional)
+    optional = {item.id: getattr(item, "default", None) for item in schemas[node_id].inputs if item.optional}
+    assert all(parameters[name].default == default for name, default in optional.items())
