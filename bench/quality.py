@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--validation", action="store_true", help="the validation clips, to choose settings on")
     parser.add_argument("--methods", nargs="*", default=[], help="only rows whose title is or holds one of these")
     parser.add_argument("--bases", nargs="*", default=[], help="only groups whose name begins with one of these")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="clips that are made at once")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--processes", type=int, default=cores, help="clips that are made at once")
     parser.add_argument("--models", type=Path, default=WORLD_MODELS)
     parser.add_argument("--json", type=Path, default=ROOT / "output" / "quality.json", help="every clip's numbers")
     options = parser.parse_args(arguments)
@@ -55,14 +56,19 @@ def main(arguments: list[str]) -> int:
         first = (world.VALIDATION if options.validation else world.TEST)[0]
     if options.clips < 1 or first < 0:
         parser.error(f"--clips {options.clips} from --first-seed {first}: at least 1 clip, seeds from 0 on")
+    unknown = [word for word in options.methods if not chosen(all_methods(), [word], [])]
+    unknown += [word for word in options.bases if not chosen(all_methods(), [], [word])]
     asked = chosen(all_methods(), options.methods, options.bases)
-    if not asked:
-        parser.error(f"no row is called so; there are: {'; '.join(map(titled, all_methods()))}")
+    if unknown or not asked:
+        named = f"{unknown[0]!r} names no row" if unknown else "no row of --bases is named by --methods"
+        parser.error(f"{named}; there are: {'; '.join(map(titled, all_methods()))}")
     seeds = range(first, first + options.clips)
     for base in sorted({item.base for item in asked if item.base in BASES}):
         if not (options.models / "diffusion_models" / BASES[base]).exists():
             print(f"{base} is left out: there is no {BASES[base]} in {options.models}")
             asked = [item for item in asked if item.base != base]
+    if not asked:
+        return 1
     options.json.parent.mkdir(parents=True, exist_ok=True)
     results = judged(asked, seeds, options)
     print(f"\n{len(seeds)} clips, seeds {seeds[0]} to {seeds[-1]} ({split_of(seeds)})\n")

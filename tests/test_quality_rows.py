@@ -27,6 +27,7 @@ def test_these_groups_are_installed_and_asking_twice_adds_nothing():
         "flf2v, 49 frames",
         "flf2v, 65 frames",
         "SVD, 14 frames",
+        "t2v",
     ]
     assert by_group() == first
 
@@ -176,7 +177,7 @@ def test_the_table_shows_means_and_below_them_differences():
     [
         (["--clips", "0"], "at least 1 clip"),
         (["--first-seed", "-3"], "seeds from 0 on"),
-        (["--methods", "magic"], "no row is called so; there are: no transformer: hold first;"),
+        (["--methods", "AFB", "magic"], "'magic' names no row; there are: no transformer: hold first;"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(arguments, message, capsys):

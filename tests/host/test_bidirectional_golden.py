@@ -1,6 +1,7 @@
 """Both directions of SVD through the host's guider and samplers, against runs of the official codes (golden/svd)."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -141,7 +142,7 @@ def official_vibid(scales):
     def sample(model, x, sigmas, extra_args, callback, disable):
         noise = comfy.k_diffusion.sampling.default_noise_sampler(x, seed=0)
         directions = model.inner_model.directions(extra_args)
-        for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for sigma, following in pairwise(sigmas):
             for backward in (False, True):
                 conditioned, unguided = directions.predict(x, sigma, backward)
                 denoised = unguided + scales[backward] * (conditioned - unguided)
