@@ -20,6 +20,7 @@ itself at t = 1000/1001; that leaves out c eps, and its ODE then ends with half 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from .bridge_schedule import BridgeSchedule, Time, as_float64, per_sample
 
+SOLVERS = ("sde", "ode", "ode_2", "euler_maruyama")
 Denoise = Callable[[Tensor, float], Tensor]  # (z, t) -> z0_hat
 Noise = Callable[[float, float], Tensor]  # (t, s) -> unit noise like z
 Pin = Callable[[Tensor], Tensor]
@@ -134,8 +136,8 @@ def euler_maruyama_step(
 # samplers
 
 
-@torch.no_grad()
-def sample_bridge_sde(
+def sample_bridge(
+    solver: str,
     denoise: Denoise,
     prior: Tensor,
     times: Sequence[float],
@@ -145,136 +147,84 @@ def sample_bridge_sde(
     pin: Pin | None = None,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Samples with first-order SDE steps, the solver of the paper.
+    """Samples with one of SOLVERS.
+
+    sde: first-order steps of the backward SDE, the solver of the paper. ode: first-order steps of the probability-flow
+    ODE; noise is in the start alone. ode_2: each of them made again with the mean of z0_hat at its two ends (ours).
+    euler_maruyama: the textbook's steps; they put in all of the base process's noise, those of sde only what z0_hat,
+    taken for the truth, leaves: with few steps the one varies too much, the other too little. With vp and fewer than 5
+    steps it overshoots. From t = 1, where the ODE is singular, the first step of every ODE is one of the SDE.
 
     Args:
         denoise: z0_hat [B, ...] from z and t. prior: [B, ...] in the model's scale.
         times: [S+1], falling, from `bridge_times` or `trailing_times`.
-        noise_sampler: unit noise like z, from the two times; asked for (1, times[0]) first, then by every step but the
-            one to 0.
-        callback: gets i, t, x (z before the step) and denoised, with its keyframes pinned.
+        noise_sampler: unit noise like z, from the two times; asked for (1, times[0]) first, then by every step of an
+            SDE but the one to 0.
+        callback: gets i, level (t), x (z before the step) and denoised, with its keyframes pinned.
         pin: changes every z0_hat before it is used, see `keyframe_pin`. start: z at times[0]; None is `bridge_start`.
     Returns:
         z at times[-1], in the type of start, else of prior.
     Raises:
-        ValueError: see `check_prior`; start of another shape; times that do not fall from 1 or less to 0 or more; the
-            model returns values that are not finite.
-    Cost: S calls of denoise, no memory beside z and the estimate.
+        ValueError: an unknown solver; see `check_prior`; start of another shape; times that do not fall from 1 or less
+            to 0 or more; the model returns values that are not finite.
+    Cost: S calls of denoise, 2 S - 1 with ode_2 (from t = 1, 2 S - 2); no memory beside z and the estimate.
     """
-    z = _started(prior, times, noise_sampler, schedule, start)
-    for index, (t, s) in enumerate(pairwise(times)):
-        denoised = _estimate(denoise, pin, z, t, index, times)
-        _tell(callback, index, t, z, denoised)
-        z = denoised if s == 0 else sde_step(z, denoised, noise_sampler(t, s).to(z), t, s, schedule)
-    return z
-
-
-@torch.no_grad()
-def sample_bridge_ode(
-    denoise: Denoise,
-    prior: Tensor,
-    times: Sequence[float],
-    noise_sampler: Noise,
-    schedule: BridgeSchedule,
-    callback: Callback | None = None,
-    pin: Pin | None = None,
-    start: Tensor | None = None,
-) -> Tensor:
-    """Samples with first-order steps of the probability-flow ODE; noise is in the start alone.
-
-    From t = 1, where the ODE is singular, the first step is one of the SDE. Arguments, result, errors and cost: see
-    `sample_bridge_sde`.
-    """
+    check_solver(solver)
     z = _started(prior, times, noise_sampler, schedule, start)
     prior = prior.to(z)
-    for index, (t, s) in enumerate(pairwise(times)):
-        denoised = _estimate(denoise, pin, z, t, index, times)
-        _tell(callback, index, t, z, denoised)
-        if s == 0:
-            z = denoised
-        elif t == 1:
-            z = sde_step(z, denoised, noise_sampler(t, s).to(z), t, s, schedule)
-        else:
-            z = ode_step(z, denoised, prior, t, s, schedule)
-    return z
+
+    def step(z: Tensor, denoised: Tensor, place: int, again: Callable[[Tensor], Tensor]) -> Tensor:
+        t, s = times[place], times[place + 1]
+        if solver == "euler_maruyama":
+            return euler_maruyama_step(z, denoised, noise_sampler(t, s).to(z), t, s, schedule)
+        if solver == "sde" or t == 1:
+            return sde_step(z, denoised, noise_sampler(t, s).to(z), t, s, schedule)
+        ahead = ode_step(z, denoised, prior, t, s, schedule)
+        return ahead if solver == "ode" else ode_step(z, (denoised + again(ahead)) / 2, prior, t, s, schedule)
+
+    return walk(denoise, z, times, step, callback, pin)
 
 
 @torch.no_grad()
-def sample_bridge_ode_2(
-    denoise: Denoise,
-    prior: Tensor,
-    times: Sequence[float],
-    noise_sampler: Noise,
-    schedule: BridgeSchedule,
+def walk(
+    model: Callable[[Tensor, float], Tensor],
+    x: Tensor,
+    levels: Sequence[float],
+    step: Callable[[Tensor, Tensor, int, Callable[[Tensor], Tensor]], Tensor],
     callback: Callback | None = None,
     pin: Pin | None = None,
-    start: Tensor | None = None,
 ) -> Tensor:
-    """Samples with second-order steps of the probability-flow ODE: every first-order step is made again with the mean
-    of z0_hat at its two ends.
+    """x at the last level, by steps from one level to the next; at level 0 it is the clean estimate.
 
-    From t = 1 the first step is one of the SDE. Source: ours. Arguments, result and errors: see `sample_bridge_sde`;
-    callback gets z0_hat of the step's beginning.
-    Cost: 2 S - 1 calls of denoise; from t = 1, 2 S - 2.
-    """
-    z = _started(prior, times, noise_sampler, schedule, start)
-    prior = prior.to(z)
-    for index, (t, s) in enumerate(pairwise(times)):
-        denoised = _estimate(denoise, pin, z, t, index, times)
-        _tell(callback, index, t, z, denoised)
-        if s == 0:
-            z = denoised
-        elif t == 1:
-            z = sde_step(z, denoised, noise_sampler(t, s).to(z), t, s, schedule)
-        else:
-            ahead = ode_step(z, denoised, prior, t, s, schedule)
-            mean = (denoised + _estimate(denoise, pin, ahead, s, index, times)) / 2
-            z = ode_step(z, mean, prior, t, s, schedule)
-    return z
-
-
-@torch.no_grad()
-def sample_bridge_euler_maruyama(
-    denoise: Denoise,
-    prior: Tensor,
-    times: Sequence[float],
-    noise_sampler: Noise,
-    schedule: BridgeSchedule,
-    callback: Callback | None = None,
-    pin: Pin | None = None,
-    start: Tensor | None = None,
-) -> Tensor:
-    """Samples with Euler-Maruyama steps, the textbook solver.
-
-    Its steps put in all of the base process's noise, those of the SDE solver only what z0_hat, taken for the truth,
-    leaves: with few steps the one varies too much, the other too little. With vp and fewer than 5 steps z is overshot.
-    Arguments, result, errors and cost: see `sample_bridge_sde`.
-    """
-    z = _started(prior, times, noise_sampler, schedule, start)
-    for index, (t, s) in enumerate(pairwise(times)):
-        denoised = _estimate(denoise, pin, z, t, index, times)
-        _tell(callback, index, t, z, denoised)
-        z = denoised if s == 0 else euler_maruyama_step(z, denoised, noise_sampler(t, s).to(z), t, s, schedule)
-    return z
-
-
-SOLVERS: dict[str, Callable[..., Tensor]] = {
-    "sde": sample_bridge_sde,
-    "ode": sample_bridge_ode,
-    "ode_2": sample_bridge_ode_2,
-    "euler_maruyama": sample_bridge_euler_maruyama,
-}
-
-
-def bridge_solver(solver: str) -> Callable[..., Tensor]:
-    """The sampler of a name.
-
+    Args:
+        model: clean estimate from x and its level. levels: [S+1], bridge times or noise levels.
+        step: (x, its estimate, number of the step, estimate of an x at the next level) -> x at the next level.
+        callback: gets i, level, x (before the step) and denoised. pin: changes every estimate before it is used.
     Raises:
-        ValueError: an unknown name.
+        ValueError: the model returns values that are not finite; the sentence names the step.
     """
+    for place, (level, following) in enumerate(pairwise(levels)):
+
+        def estimated(x: Tensor, level: float, place: int = place) -> Tensor:
+            denoised = model(x, level).to(x)
+            if not denoised.isfinite().all():
+                raise ValueError(
+                    f"The model returned values that are not numbers (NaN or infinite) in step {place + 1} of "
+                    f"{len(levels) - 1}: load it in bf16 or fp32, or lower cfg."
+                )
+            return denoised if pin is None else pin(denoised)
+
+        denoised = estimated(x, level)
+        if callback is not None:
+            callback({"i": place, "level": level, "x": x, "denoised": denoised})
+        x = denoised if following == 0 else step(x, denoised, place, partial(estimated, level=following))
+    return x
+
+
+def check_solver(solver: str) -> None:
+    """Raises ValueError for an unknown name."""
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}.")
-    return SOLVERS[solver]
 
 
 def keyframe_pin(keyframes: Mapping[int, Tensor], dim: int) -> Pin:
@@ -344,27 +294,3 @@ def _started(
     if times[0] == 1:
         return prior
     return bridge_start(prior, noise_sampler(1.0, times[0]).to(prior), times[0], schedule)
-
-
-def _estimate(denoise: Denoise, pin: Pin | None, z: Tensor, t: float, index: int, times: Sequence[float]) -> Tensor:
-    """z0_hat with its keyframes pinned, in the type of z."""
-    return estimated(denoise(z, t).to(z), pin, index, len(times) - 1)
-
-
-def estimated(denoised: Tensor, pin: Pin | None, index: int, steps: int) -> Tensor:
-    """A clean estimate with its keyframes pinned.
-
-    Raises:
-        ValueError: it holds values that are not finite; the sentence names the step.
-    """
-    if not denoised.isfinite().all():
-        raise ValueError(
-            f"The model returned values that are not numbers (NaN or infinite) in step {index + 1} of {steps}: load "
-            f"it in bf16 or fp32, or lower cfg."
-        )
-    return denoised if pin is None else pin(denoised)
-
-
-def _tell(callback: Callback | None, index: int, t: float, z: Tensor, denoised: Tensor) -> None:
-    if callback is not None:
-        callback({"i": index, "t": t, "x": z, "denoised": denoised})

@@ -14,7 +14,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from .bridge import PLACES, SOLVERS, Pin, bridge_solver, check_prior, frame_axis, prior_pin
+from .bridge import PLACES, Pin, check_prior, check_solver, frame_axis, prior_pin, sample_bridge
 from .bridge_schedule import BridgeSchedule, bridge_times
 from .recurrence import check_schedule
 from .sdedit import Level, levels_of, noised, sample_sdedit
@@ -49,8 +49,7 @@ class BridgeSettings:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}.")
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {self.solver!r}.")
+        check_solver(self.solver)
         mode_centring("partial", self.centring)
 
     @property
@@ -138,7 +137,7 @@ class BridgeSampler(comfy.samplers.Sampler):
         def drawn(t: float, s: float) -> Tensor:
             return noise if t == 1 else seeded(t, s)  # the run's own noise begins
 
-        return bridge_solver(settings.solver)(denoise, prior, times, drawn, settings.schedule, told, pin)
+        return sample_bridge(settings.solver, denoise, prior, times, drawn, settings.schedule, told, pin)
 
     def _prior_like(self, noise: Tensor, base: Any) -> Tensor:
         """The prior in the model's scale, for every video of a batch."""

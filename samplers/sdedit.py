@@ -16,16 +16,11 @@ Source: Meng et al. 2021, arXiv:2108.01073; the posterior after Ho et al. 2020, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from .bridge import SOLVERS as BRIDGE_SOLVERS
-from .bridge import estimated
-
-SOLVERS = tuple(BRIDGE_SOLVERS)
+from .bridge import check_solver, walk
 
 
 class Level(NamedTuple):
@@ -64,7 +59,6 @@ def sdedit_step(x: Tensor, denoised: Tensor, noise: Tensor | None, now: Level, t
     return _posterior_mean(x, denoised, now, then) + then.sigma * (1 - stays) ** 0.5 * noise
 
 
-@torch.no_grad()
 def sample_sdedit(
     model: Callable[[Tensor, float], Tensor],
     x: Tensor,
@@ -78,36 +72,29 @@ def sample_sdedit(
 
     Args:
         model: clean estimate from x and the level as the model takes it. x: at levels[0], see `noised`.
-        solver: one of SOLVERS. noise_sampler: unit noise like x, from the two levels.
-        callback: gets i, x and denoised. pin: changes every clean estimate, see `bridge.keyframe_pin`.
+        solver: one of `bridge.SOLVERS`. noise_sampler: unit noise like x, from the two levels.
+        callback: gets i, level, x and denoised. pin: changes every clean estimate, see `bridge.keyframe_pin`.
     Raises:
         ValueError: an unknown solver; euler_maruyama from pure noise, where its step is infinite; the model returns
             values that are not finite.
     Cost: S calls of model, 2 S - 1 with ode_2.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}.")
+    check_solver(solver)
     if solver == "euler_maruyama" and levels[0].alpha == 0:
         raise ValueError(
             "solver euler_maruyama cannot begin on pure noise (noise level 1): take sde, or denoise below 1."
         )
-    for index, (now, then) in enumerate(pairwise(levels)):
-        denoised = estimated(model(x, now.given), pin, index, len(levels) - 1)
-        if callback is not None:
-            callback({"i": index, "x": x, "denoised": denoised})
-        if then.sigma == 0:
-            x = denoised
-        elif solver == "sde":
-            x = sdedit_step(x, denoised, noise_sampler(now.given, then.given), now, then)
-        elif solver == "euler_maruyama":
-            x = _euler_maruyama_step(x, denoised, noise_sampler(now.given, then.given), now, then)
-        else:
-            ahead = sdedit_step(x, denoised, None, now, then)
-            if solver == "ode_2":
-                following = estimated(model(ahead, then.given), pin, index, len(levels) - 1)
-                ahead = sdedit_step(x, (denoised + following) / 2, None, now, then)
-            x = ahead
-    return x
+
+    def step(x: Tensor, denoised: Tensor, place: int, again: Callable[[Tensor], Tensor]) -> Tensor:
+        now, then = levels[place], levels[place + 1]
+        if solver == "sde":
+            return sdedit_step(x, denoised, noise_sampler(now.given, then.given), now, then)
+        if solver == "euler_maruyama":
+            return _euler_maruyama_step(x, denoised, noise_sampler(now.given, then.given), now, then)
+        ahead = sdedit_step(x, denoised, None, now, then)
+        return ahead if solver == "ode" else sdedit_step(x, (denoised + again(ahead)) / 2, None, now, then)
+
+    return walk(model, x, [level.given for level in levels], step, callback, pin)
 
 
 def _euler_maruyama_step(x: Tensor, denoised: Tensor, noise: Tensor, now: Level, then: Level) -> Tensor:

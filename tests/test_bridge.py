@@ -1,6 +1,7 @@
 """Bridge sampling: the process, naive steps, fine integration, an exact Gaussian case with its orders, ends, errors."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -11,16 +12,13 @@ from pack.samplers.bridge import (
     bridge_pull,
     bridge_sample,
     bridge_score,
-    bridge_solver,
     bridge_start,
     check_prior,
+    check_solver,
     euler_maruyama_step,
     keyframe_pin,
     ode_step,
-    sample_bridge_euler_maruyama,
-    sample_bridge_ode,
-    sample_bridge_ode_2,
-    sample_bridge_sde,
+    sample_bridge,
     sde_step,
 )
 from pack.samplers.bridge_schedule import BridgeSchedule, bridge_times, trailing_times
@@ -32,6 +30,7 @@ STEPS = [(0.9, 0.6), (0.6, 0.05), (0.05, 0.01), (0.999, 0.998)]
 
 both = pytest.mark.parametrize("schedule", SCHEDULES, ids=IDS)
 solvers = pytest.mark.parametrize("solver", SOLVERS)
+SAMPLERS = {solver: partial(sample_bridge, solver) for solver in SOLVERS}
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -69,7 +68,7 @@ class Noise:
 def run(solver, steps=6, schedule=SCHEDULES[0], seed=3, dtype=torch.float64, times=None, **options):
     prior = random(*SHAPE, seed=9, dtype=dtype)
     times = bridge_times(steps) if times is None else times
-    return bridge_solver(solver)(Toy(), prior, times, Noise(seed), schedule, **options)
+    return sample_bridge(solver, Toy(), prior, times, Noise(seed), schedule, **options)
 
 
 def value(schedule, name, t):
@@ -318,10 +317,10 @@ def order(counts, errors):
 
 
 ORDERS = [
-    (sample_bridge_sde, 1, [80, 160, 320]),
-    (sample_bridge_ode, 1, [40, 80, 160]),
-    (sample_bridge_ode_2, 2, [40, 80, 160]),
-    (sample_bridge_euler_maruyama, 1, [80, 160, 320]),
+    (SAMPLERS["sde"], 1, [80, 160, 320]),
+    (SAMPLERS["ode"], 1, [40, 80, 160]),
+    (SAMPLERS["ode_2"], 2, [40, 80, 160]),
+    (SAMPLERS["euler_maruyama"], 1, [80, 160, 320]),
 ]
 
 
@@ -338,7 +337,7 @@ def test_solvers_converge_with_their_order(sample, expected, counts, schedule):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES[:2], ids=IDS[:2])
-@pytest.mark.parametrize(("sample", "largest"), list(zip(SOLVERS.values(), [0.05, 0.02, 0.006, 0.006], strict=True)))
+@pytest.mark.parametrize(("sample", "largest"), list(zip(SAMPLERS.values(), [0.05, 0.02, 0.006, 0.006], strict=True)))
 def test_whole_runs_come_to_the_exact_mean_and_covariance(sample, largest, schedule):
     """From the prior itself to the video."""
     coarse, fine = (
@@ -350,7 +349,7 @@ def test_whole_runs_come_to_the_exact_mean_and_covariance(sample, largest, sched
 
 
 @pytest.mark.parametrize(
-    ("sample", "largest"), [(sample_bridge_sde, 1e-4), (sample_bridge_ode, 0.01), (sample_bridge_ode_2, 0.01)]
+    ("sample", "largest"), [(SAMPLERS["sde"], 1e-4), (SAMPLERS["ode"], 0.01), (SAMPLERS["ode_2"], 0.01)]
 )
 def test_the_start_s_guess_of_the_video_is_all_but_forgotten(sample, largest):
     """The prior stands in for z_0 at 0.999: the SDE forgets it, the ODE keeps a trace."""
@@ -359,7 +358,7 @@ def test_the_start_s_guess_of_the_video_is_all_but_forgotten(sample, largest):
 
 
 @pytest.mark.parametrize("first", [0.999, 1.0])
-@pytest.mark.parametrize("sample", [sample_bridge_ode, sample_bridge_ode_2])
+@pytest.mark.parametrize("sample", [SAMPLERS["ode"], SAMPLERS["ode_2"]])
 def test_the_ode_s_variance_is_whole(sample, first):
     """Begun on the prior itself at 1000/1001, as the official code does, half of it is missing at any step count."""
     _, covariance = outcome(sample, bridge_times(200, first), exact_start=False)
@@ -373,7 +372,7 @@ def test_the_ode_s_variance_is_whole(sample, first):
     assert float(covariance.trace() / COVARIANCE.trace()) == pytest.approx(0.5, abs=0.03)
 
 
-@pytest.mark.parametrize("sample", [sample_bridge_ode, sample_bridge_ode_2])
+@pytest.mark.parametrize("sample", [SAMPLERS["ode"], SAMPLERS["ode_2"]])
 def test_an_sde_step_from_the_prior_itself_starts_the_ode_without_bias(sample):
     mean, _ = outcome(sample, bridge_times(20, 1.0), exact_start=False)
     torch.testing.assert_close(mean, MEAN, atol=1e-12, rtol=0)
@@ -410,18 +409,18 @@ def naive(solver, toy, prior, times, noises, schedule):
 @solvers
 def test_every_step_is_the_naive_one(solver, first, schedule):
     noise, toy, prior, seen, times = Noise(), Toy(), random(*SHAPE, seed=9), [], bridge_times(4, first)
-    result = bridge_solver(solver)(toy, prior, times, noise, schedule, callback=seen.append)
+    result = sample_bridge(solver, toy, prior, times, noise, schedule, callback=seen.append)
     expected = naive(solver, Toy(), prior, times, noise.given, schedule)
     torch.testing.assert_close(torch.stack([item["x"] for item in seen] + [result]), torch.stack(expected))
-    assert [(item["i"], item["t"]) for item in seen] == list(enumerate(times[:-1]))
+    assert [(item["i"], item["level"]) for item in seen] == list(enumerate(times[:-1]))
     for item in seen:
-        assert torch.equal(item["denoised"], Toy()(item["x"], item["t"]))
+        assert torch.equal(item["denoised"], Toy()(item["x"], item["level"]))
 
 
 @solvers
 def test_the_calls_and_draws_are_those_that_are_promised(solver):
     toy, noise, times = Toy(), Noise(), bridge_times(5)
-    bridge_solver(solver)(toy, random(*SHAPE), times, noise, SCHEDULES[0])
+    sample_bridge(solver, toy, random(*SHAPE), times, noise, SCHEDULES[0])
     asked = times[:-1]
     if solver == "ode_2":
         asked = [time for t, s in pairwise(times) for time in ((t, s) if s > 0 else (t,))]
@@ -433,7 +432,7 @@ def test_the_calls_and_draws_are_those_that_are_promised(solver):
 @solvers
 def test_from_the_prior_s_own_time_sampling_begins_on_it(solver):
     toy, noise, prior = Toy(), Noise(), random(*SHAPE)
-    bridge_solver(solver)(toy, prior, bridge_times(3, 1.0), noise, SCHEDULES[0])
+    sample_bridge(solver, toy, prior, bridge_times(3, 1.0), noise, SCHEDULES[0])
     assert torch.equal(toy.asked[0][0], prior)
     assert noise.times[0][0] == 1.0
     assert noise.times[0][1] == bridge_times(3, 1.0)[1]
@@ -442,7 +441,7 @@ def test_from_the_prior_s_own_time_sampling_begins_on_it(solver):
 @solvers
 def test_a_given_start_is_where_sampling_begins(solver):
     toy, noise, start = Toy(), Noise(), random(*SHAPE, seed=5)
-    bridge_solver(solver)(toy, random(*SHAPE), bridge_times(3), noise, SCHEDULES[0], start=start)
+    sample_bridge(solver, toy, random(*SHAPE), bridge_times(3), noise, SCHEDULES[0], start=start)
     assert torch.equal(toy.asked[0][0], start)
     assert (1.0, 0.999) not in noise.times
 
@@ -495,10 +494,11 @@ def test_betas_at_their_limits_give_numbers(solver, first):
 @solvers
 def test_narrow_types_follow_the_wide_one(solver, dtype, tolerance):
     prior, noise, runs = random(*SHAPE, seed=9, dtype=dtype), Noise(), []
-    bridge_solver(solver)(Toy(), prior, bridge_times(20), noise, SCHEDULES[0])  # for its draws
+    sample_bridge(solver, Toy(), prior, bridge_times(20), noise, SCHEDULES[0])  # for its draws
     for wide in (prior.double(), prior):
         given = iter(noise.given)
-        result = bridge_solver(solver)(
+        result = sample_bridge(
+            solver,
             lambda z, t: z / 2 + t,
             wide,
             bridge_times(20),
@@ -513,7 +513,7 @@ def test_narrow_types_follow_the_wide_one(solver, dtype, tolerance):
 def test_the_estimate_and_the_noise_may_come_in_another_type(solver):
     prior = random(*SHAPE, dtype=torch.float32)
     noise = Noise()  # float64
-    result = bridge_solver(solver)(lambda z, t: z.bfloat16(), prior, bridge_times(4), noise, SCHEDULES[0])
+    result = sample_bridge(solver, lambda z, t: z.bfloat16(), prior, bridge_times(4), noise, SCHEDULES[0])
     assert result.dtype == torch.float32
 
 
@@ -528,7 +528,7 @@ def test_inputs_are_left_as_they_were_and_nothing_is_differentiated(solver):
     prior, noise, times = random(*SHAPE), Noise(), bridge_times(4, 1.0)
     weight = torch.ones((), dtype=torch.float64, requires_grad=True)
     pin = keyframe_pin({0: prior[:, :, :1]}, dim=2)
-    result = bridge_solver(solver)(lambda z, t: weight * z, prior, times, noise, SCHEDULES[0], pin=pin)
+    result = sample_bridge(solver, lambda z, t: weight * z, prior, times, noise, SCHEDULES[0], pin=pin)
     assert not result.requires_grad
     assert torch.equal(prior, random(*SHAPE))
     assert times == bridge_times(4, 1.0)
@@ -543,10 +543,10 @@ def test_samples_of_a_batch_do_not_meet(solver, seed):
     order = torch.randperm(4, generator=torch.Generator().manual_seed(seed))
     noise = Noise(seed, (4, *SHAPE[1:]))
     prior = random(4, *SHAPE[1:], seed=seed)
-    result = bridge_solver(solver)(Toy(), prior, bridge_times(4), noise, SCHEDULES[0])
+    result = sample_bridge(solver, Toy(), prior, bridge_times(4), noise, SCHEDULES[0])
     given = iter(noise.given)
-    exchanged = bridge_solver(solver)(
-        Toy(), prior[order], bridge_times(4), lambda t, s: next(given)[order], SCHEDULES[0]
+    exchanged = sample_bridge(
+        solver, Toy(), prior[order], bridge_times(4), lambda t, s: next(given)[order], SCHEDULES[0]
     )
     torch.testing.assert_close(exchanged, result[order])
 
@@ -556,15 +556,16 @@ def test_samples_of_a_batch_do_not_meet(solver, seed):
 def test_of_gmax_a_still_scene_stays_where_it_is(solver, seed):
     """Estimates and prior alike: without noise nothing moves; shifting all of it shifts the result."""
     prior = random(*SHAPE, seed=seed)
-    still = bridge_solver(solver)(
-        lambda z, t: prior, prior, bridge_times(5)[:-1], lambda t, s: torch.zeros(SHAPE), SCHEDULES[0]
+    still = sample_bridge(
+        solver, lambda z, t: prior, prior, bridge_times(5)[:-1], lambda t, s: torch.zeros(SHAPE), SCHEDULES[0]
     )
     torch.testing.assert_close(still, prior, atol=1e-12, rtol=0)
     noise, moved = Noise(seed), []
     for shift in (0.0, 3.0):
         left = iter(noise.given)
         moved.append(
-            bridge_solver(solver)(
+            sample_bridge(
+                solver,
                 lambda z, t, shift=shift: (z - shift).sin() + shift,
                 prior + shift,
                 bridge_times(5)[:-1],
@@ -603,9 +604,9 @@ def test_a_pinned_frame_with_the_same_prior_follows_an_exact_bridge(schedule):
 
     prior = keyframe.expand(rows, 2)
     pin = keyframe_pin({0: keyframe[:1], 1: keyframe[1:]}, dim=1)
-    sample_bridge_sde(lambda z, t: 5 * z, prior, times, unit_noise, schedule, callback=seen.append, pin=pin)
+    SAMPLERS["sde"](lambda z, t: 5 * z, prior, times, unit_noise, schedule, callback=seen.append, pin=pin)
     for item in seen:
-        a, b, c = (value(schedule, name, item["t"]) for name in "abc")
+        a, b, c = (value(schedule, name, item["level"]) for name in "abc")
         torch.testing.assert_close(item["x"][0], (a + b) * keyframe, atol=1e-12, rtol=0)
         spread = item["x"][1:] - item["x"][0]
         torch.testing.assert_close(spread.T @ spread, c**2 * EYE, atol=1e-12, rtol=0)
@@ -613,14 +614,14 @@ def test_a_pinned_frame_with_the_same_prior_follows_an_exact_bridge(schedule):
 
 
 @both
-@pytest.mark.parametrize("sample", [sample_bridge_ode, sample_bridge_ode_2])
+@pytest.mark.parametrize("sample", [SAMPLERS["ode"], SAMPLERS["ode_2"]])
 def test_of_the_ode_a_pinned_frame_keeps_the_noise_it_began_with(sample, schedule):
     """(a + b) k + c eps at every time, whatever the model makes of it."""
     keyframe, noise, seen = random(2, 3, 1, 2, 2, seed=1), Noise(), []
     prior, pin = keyframe.expand(SHAPE), keyframe_pin({1: keyframe}, dim=2)
     sample(Toy(), prior, bridge_times(7), noise, schedule, callback=seen.append, pin=pin)
     for item in seen:
-        a, b, c = (value(schedule, name, item["t"]) for name in "abc")
+        a, b, c = (value(schedule, name, item["level"]) for name in "abc")
         expected = (a + b) * keyframe + c * noise.given[0][:, :, 1:2]
         torch.testing.assert_close(item["x"][:, :, 1:2], expected, atol=1e-11, rtol=0)
     assert len(noise.given) == 1
@@ -650,7 +651,7 @@ def test_a_model_that_breaks_stops_with_the_step(solver, bad):
         return z * bad if len(calls) == 3 else z
 
     with pytest.raises(ValueError, match=f"not numbers .* in step {2 if solver == 'ode_2' else 3} of 7"):
-        bridge_solver(solver)(denoise, random(*SHAPE), bridge_times(7), Noise(), SCHEDULES[0])
+        sample_bridge(solver, denoise, random(*SHAPE), bridge_times(7), Noise(), SCHEDULES[0])
 
 
 @solvers
@@ -663,7 +664,7 @@ def test_a_pin_does_not_hide_a_model_that_breaks(solver):
         return broken
 
     with pytest.raises(ValueError, match="in step 1 of 2"):
-        bridge_solver(solver)(denoise, random(*SHAPE), bridge_times(2), Noise(), SCHEDULES[0], pin=pin)
+        sample_bridge(solver, denoise, random(*SHAPE), bridge_times(2), Noise(), SCHEDULES[0], pin=pin)
 
 
 @pytest.mark.parametrize(
@@ -680,7 +681,7 @@ def test_bad_priors_are_named(solver, prior, message):
     with pytest.raises(ValueError, match=message):
         check_prior(prior, SHAPE)
     with pytest.raises(ValueError, match=message):
-        bridge_solver(solver)(Toy(), prior, bridge_times(2), Noise(), SCHEDULES[0], start=random(*SHAPE))
+        sample_bridge(solver, Toy(), prior, bridge_times(2), Noise(), SCHEDULES[0], start=random(*SHAPE))
     check_prior(random(*SHAPE), SHAPE)
 
 
@@ -699,13 +700,13 @@ def test_bad_priors_are_named(solver, prior, message):
 @solvers
 def test_bad_times_are_named(solver, times, message):
     with pytest.raises(ValueError, match=message):
-        bridge_solver(solver)(Toy(), random(*SHAPE), times, Noise(), SCHEDULES[0])
+        sample_bridge(solver, Toy(), random(*SHAPE), times, Noise(), SCHEDULES[0])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: bridge_solver("heun"), "solver must be one of sde, ode, ode_2, euler_maruyama, got 'heun'"),
+        (lambda: check_solver("heun"), "solver must be one of sde, ode, ode_2, euler_maruyama, got 'heun'"),
         (lambda: keyframe_pin({}, dim=2), "pin_keyframes is on, but keyframes holds no picture"),
         (lambda: keyframe_pin({5: EYE}, 0)(EYE), "keyframes has a picture at latent frame 5, but there are 0 to 1"),
         (lambda: keyframe_pin({-3: EYE}, 0)(EYE), "latent frame -3"),

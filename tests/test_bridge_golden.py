@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,13 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from pack.samplers.bridge import (
+    SOLVERS,
     bridge_pull,
     bridge_sample,
     bridge_score,
     ode_step,
-    sample_bridge_ode,
-    sample_bridge_ode_2,
-    sample_bridge_sde,
+    sample_bridge,
     sde_step,
 )
 from pack.samplers.bridge_schedule import BridgeSchedule, trailing_times
@@ -23,6 +23,7 @@ from pack.samplers.snr_alignment import ddpm_input, head_target, head_to_z0, tab
 
 GMAX, VP = BridgeSchedule("gmax", 0.01, 50.0), BridgeSchedule("vp", 0.1, 20.0)
 TABLE, SDE, LATTE_ODE, TARGET_AT_THE_ENDS = 1e-6, 1e-5, 1e-4, 5e-4  # tolerances of its README, relative
+SAMPLERS = {solver: partial(sample_bridge, solver) for solver in SOLVERS}
 
 
 def close(ours, official, tolerance):
@@ -237,7 +238,7 @@ def replayed_sde(denoise, run, prior):
     """Begun on the prior itself, as the official code does; the run's own noises. States and estimates."""
     noises, seen = iter(run["noise"]), []
     times = entry_times(run["t_index"])
-    end = sample_bridge_sde(denoise, prior, times, lambda t, s: next(noises), GMAX, seen.append, start=prior)
+    end = SAMPLERS["sde"](denoise, prior, times, lambda t, s: next(noises), GMAX, seen.append, start=prior)
     assert next(noises, None) is None
     return torch.stack([item["x"] for item in seen] + [end]), torch.stack([item["denoised"] for item in seen])
 
@@ -325,7 +326,7 @@ def replayed_ode(denoise, run, start, prior):
     times, seen = entry_times(run["t_index"]), []
     (noise,) = run["noise"]
     state = sde_step(start, denoise(start, times[0]), noise, *times[:2], GMAX)
-    end = sample_bridge_ode(denoise, prior, times[1:], None, GMAX, seen.append, start=state)
+    end = SAMPLERS["ode"](denoise, prior, times[1:], None, GMAX, seen.append, start=state)
     return torch.stack([start, *(item["x"] for item in seen), end])
 
 
@@ -366,7 +367,7 @@ def test_latte_s_second_order_from_our_first_order_steps(name, data, bases):
     states.append(denoise(states[-1], times[-2]))
     close(torch.stack(states), run["z"], LATTE_ODE)
     denoise.inputs_are(run, LATTE_ODE, levels=SDE)
-    last = sample_bridge_ode_2(
+    last = SAMPLERS["ode_2"](
         latte(official, {**run, "t_in": run["t_in"].repeat(2, 1)}, name, "replicated", bases["latte"]),
         prior,
         times[1:],
@@ -466,14 +467,14 @@ def test_sample_points(gaussian):
 @pytest.mark.parametrize("name", ["videocrafter_sde_trailing", "cogvideox_sde_trailing", "latte_sde"])
 def test_sde_outcomes(name, steps, gaussian):
     times = entry_times(latte_indices(steps)) if name == "latte_sde" else trailing_times(steps)
-    mean, covariance = outcome(gaussian, sample_bridge_sde, times)
+    mean, covariance = outcome(gaussian, SAMPLERS["sde"], times)
     close(mean, gaussian[f"{name}.n{steps}.mean"], SDE)
     close(covariance, gaussian[f"{name}.n{steps}.cov"], SDE)
 
 
 @pytest.mark.parametrize("steps", [500, 1000])
 def test_sde_outcomes_of_many_steps(steps, gaussian):
-    mean, covariance = outcome(gaussian, sample_bridge_sde, trailing_times(steps))
+    mean, covariance = outcome(gaussian, SAMPLERS["sde"], trailing_times(steps))
     for name in ("videocrafter_sde_trailing", "cogvideox_sde_trailing"):
         close(mean, gaussian[f"{name}.n{steps}.mean"], SDE)
         close(covariance, gaussian[f"{name}.n{steps}.cov"], SDE)
@@ -485,7 +486,7 @@ def test_ode_outcomes(steps, gaussian):
 
     def official(denoise, prior, times, noise_sampler, schedule, start):
         state = sde_step(start, denoise(start, times[0]), noise_sampler(*times[:2]), *times[:2], schedule)
-        return sample_bridge_ode(denoise, prior, times[1:], noise_sampler, schedule, start=state)
+        return SAMPLERS["ode"](denoise, prior, times[1:], noise_sampler, schedule, start=state)
 
     mean, covariance = outcome(gaussian, official, latte_ode_times(steps))
     close(mean, gaussian[f"latte_ode1.n{steps}.mean"], LATTE_ODE)
@@ -502,7 +503,7 @@ def test_pf_ode_ends(steps, gaussian, golden):
     prior = gaussian["zT"].expand_as(start)
     first, second = (
         sample(exact_estimate(gaussian), prior, times, None, GMAX, start=start)
-        for sample in (sample_bridge_ode, sample_bridge_ode_2)
+        for sample in (SAMPLERS["ode"], SAMPLERS["ode_2"])
     )
     close(first, gaussian[f"pfode.latte_ode1.n{steps}.z_end"], LATTE_ODE)
     (reference,) = (row for row in errors["ref_x0_averaged_exact_start_NOT_OFFICIAL"] if row["steps"] == steps)
@@ -516,8 +517,8 @@ def test_orders_inside_the_bridge(gaussian, golden):
     assert study["ref_x0_averaged_exponential_heun"]["empirical_order"][-1] > 1.9
     assert study["official_ode2"]["empirical_order"][-1] < 1
     for name, sample, expected in (
-        ("official_ode1", sample_bridge_ode, 1),
-        ("ref_x0_averaged_exponential_heun", sample_bridge_ode_2, 2),
+        ("official_ode1", SAMPLERS["ode"], 1),
+        ("ref_x0_averaged_exponential_heun", SAMPLERS["ode_2"], 2),
     ):
         counts = study[name]["steps"][2:5]
         errors = [interior_error(gaussian, sample, count) for count in counts]

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pack.samplers.sdedit import SOLVERS, Level, levels_of, noised, sample_sdedit, sdedit_step
+from pack.samplers.bridge import SOLVERS
+from pack.samplers.sdedit import Level, levels_of, noised, sample_sdedit, sdedit_step
 
 FLOW = levels_of(torch.tensor([0.9, 0.6, 0.25, 0.0], dtype=torch.float64), flow=True)
 EDM = levels_of(torch.tensor([12.0, 3.0, 0.4, 0.0], dtype=torch.float64), flow=False)

@@ -2,12 +2,13 @@
 
 import math
 import random as numbers
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 
-from pack.samplers.bridge import bridge_sample, sample_bridge_ode, sample_bridge_sde
+from pack.samplers.bridge import SOLVERS, bridge_sample, sample_bridge
 from pack.samplers.bridge_schedule import BridgeSchedule, bridge_times
 from pack.samplers.snr_alignment import (
     HEADS,
@@ -29,6 +30,7 @@ INPUTS = {"edm": edm_input, "flow": flow_input}
 both = pytest.mark.parametrize("schedule", SCHEDULES, ids=["gmax", "vp"])
 inputs = pytest.mark.parametrize("fed", INPUTS)
 centrings = pytest.mark.parametrize("centring", [0.0, 0.35, 1.0])
+SAMPLERS = {solver: partial(sample_bridge, solver) for solver in SOLVERS}
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -265,7 +267,7 @@ def test_saf_is_ancestral_sampling_on_another_schedule(schedule):
         states.append(fed.x)
         return bridged(fed.x, fed.level)
 
-    ours = sample_bridge_sde(denoise, prior, times, lambda t, s: next(given), schedule)
+    ours = SAMPLERS["sde"](denoise, prior, times, lambda t, s: next(given), schedule)
     sigmas = [value(schedule, "c", t) / value(schedule, "a", t) for t in times]
     ordinary = Network()
     theirs = ancestral(ordinary, prior + sigmas[0] * noises[0], sigmas, noises[1:])
@@ -295,12 +297,12 @@ def test_without_bridge_weights_the_prior_drops_out_of_saf(seed, fed, schedule):
     for prior in priors:
         b, c = value(schedule, "b", 0.999), value(schedule, "c", 0.999)
         start = b * prior + c * random(*SHAPE, seed=30)
-        videos.append(finished(sample_bridge_sde, fed, prior, schedule, start=start))
+        videos.append(finished(SAMPLERS["sde"], fed, prior, schedule, start=start))
     torch.testing.assert_close(*videos, atol=1e-8, rtol=0)
-    own = [finished(sample_bridge_sde, fed, prior, schedule) for prior in priors]
+    own = [finished(SAMPLERS["sde"], fed, prior, schedule) for prior in priors]
     assert (own[0] - own[1]).abs().max() < 0.02
     if schedule.name == "gmax":
-        kept = [finished(sample_bridge_sde, fed, prior, schedule, centring=0.0) for prior in priors]
+        kept = [finished(SAMPLERS["sde"], fed, prior, schedule, centring=0.0) for prior in priors]
         assert (kept[0] - kept[1]).abs().max() > 10 * (own[0] - own[1]).abs().max()
         assert (kept[0] - kept[1]).abs().max() > 0.1
 
@@ -312,7 +314,7 @@ def test_without_bridge_weights_the_ode_under_saf_does_not_know_the_prior_either
         prior = random(*SHAPE, seed=seed)
         b, c = value(schedule, "b", 0.999), value(schedule, "c", 0.999)
         start = b * prior + c * random(*SHAPE, seed=30)
-        videos.append(finished(sample_bridge_ode, fed, prior, schedule, start=start))
+        videos.append(finished(SAMPLERS["ode"], fed, prior, schedule, start=start))
     torch.testing.assert_close(*videos, atol=1e-8, rtol=0)
 
 

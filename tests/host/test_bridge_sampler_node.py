@@ -268,9 +268,3 @@ def test_schedule_and_betas_are_the_bridge_s_and_not_sdedit_s(bridge_parts, brid
     made = bridged(of, bridge_sampler(of.prior, mode))
     for options in ({"schedule": "vp"}, {"beta_0": 0.5}, {"beta_1": 10.0}):
         assert torch.equal(bridged(of, bridge_sampler(of.prior, mode, **options)), made) == (mode == "sdedit")
-
-
-def test_both_lists_of_solvers_are_one(host):
-    from pack.samplers import bridge, sdedit
-
-    assert tuple(bridge.SOLVERS) == sdedit.SOLVERS == SOLVERS
