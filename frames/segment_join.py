@@ -25,6 +25,7 @@ from torch import Tensor
 from .finite_frames import finite_frames
 from .keyframe_track import colour_frames
 from .perceptual_distance import Watch
+from .slot_order import Slots, slot_videos, still_picture
 
 SEGMENTS = tuple(f"segment_{number}" for number in range(1, 51))
 BROADCAST = (24, 30, 48, 60, 120)  # rates that also exist slower by 1000/1001
@@ -54,7 +55,7 @@ class Seam:
 
 @torch.no_grad()
 def join_segments(
-    segments: Mapping[str, Tensor],
+    segments: Slots,
     overlap: int = 1,
     blend: int = 0,
     fps: float = 16.0,
@@ -63,7 +64,7 @@ def join_segments(
     """One video of the segments in their order, without the frames that they repeat.
 
     Args:
-        segments: name -> [n,H,W,C] in 0..1, C of 1, 3 or 4; all of one size.
+        segments: by names out of SEGMENTS, [n,H,W,C] in 0..1 or several of them, C of 1, 3 or 4; all of one size.
         overlap: o, frames that each segment repeats from the end of the one before, below the shortest n.
         blend: b, how many of them are cross-faded, 0 to overlap.
         fps: frames per second, see `exact_rate`.
@@ -75,12 +76,13 @@ def join_segments(
     Cost: memory for the result and two frames.
     """
     rate = exact_rate(fps)
-    _check(segments, overlap, blend)
-    total = _joined_length(segments, overlap)
-    done = watch(sum(map(len, segments.values())) + total - 1) if watch else None
-    images, seams = _joined(segments, overlap, blend, done)
+    videos = {item.name: item.images for item in slot_videos(segments, SEGMENTS)}
+    _check(videos, overlap, blend)
+    total = _joined_length(videos, overlap)
+    done = watch(sum(map(len, videos.values())) + total - 1) if watch else None
+    images, seams = _joined(videos, overlap, blend, done)
     steps = _steps(images, done)
-    return JoinedVideo(images, rate, _report(images, segments, seams, steps, overlap, blend, rate))
+    return JoinedVideo(images, rate, _report(images, videos, seams, steps, overlap, blend, rate))
 
 
 def exact_rate(fps: float) -> Fraction:
@@ -100,7 +102,7 @@ def exact_rate(fps: float) -> Fraction:
 def _check(segments: Mapping[str, Tensor], overlap: int, blend: int) -> None:
     """Raises ValueError in one sentence if these cannot be joined so."""
     if not segments:
-        raise ValueError("segments is empty: connect a video to segment_1.")
+        raise ValueError("segments is empty: connect a video to segment_1, or turn on the nodes before it.")
     if overlap < 0:
         raise ValueError(f"overlap must be 0 or more frames, got {overlap}.")
     if not 0 <= blend <= overlap:
@@ -110,8 +112,9 @@ def _check(segments: Mapping[str, Tensor], overlap: int, blend: int) -> None:
         )
     first_name, first = next(iter(segments.items()))
     for name, segment in segments.items():
-        if segment.ndim != 4:
-            raise ValueError(f"{name} must be a video [frames, height, width, channels], got {list(segment.shape)}.")
+        if len(segment) == 1 < len(segments) and (overlap > 0 or segment.shape[1:3] != _usual_size(segments)):
+            raise ValueError(f"{still_picture(name)} Turn it on, or mute it to leave it out.")
+    for name, segment in segments.items():
         colour_frames(segment[:1], name)
         if segment.shape[1:3] != first.shape[1:3]:
             raise ValueError(
@@ -122,6 +125,11 @@ def _check(segments: Mapping[str, Tensor], overlap: int, blend: int) -> None:
             raise ValueError(
                 f"{name} has {len(segment)} frames, with overlap {overlap} it needs at least {overlap + 1}: {remedy}."
             )
+
+
+def _usual_size(segments: Mapping[str, Tensor]) -> torch.Size:
+    """Height and width of the longest segment."""
+    return max(segments.values(), key=len).shape[1:3]
 
 
 def _joined_length(segments: Mapping[str, Tensor], overlap: int) -> int:
@@ -215,6 +223,7 @@ def _report(
             lines.append("  What should be equal differs by more than a step: is the overlap right?")
         elif jump < STILL * usual:
             lines.append(f"  The video stands still for a frame there: is the overlap more than {overlap}?")
+    lines += [still_picture(name) for name, segment in segments.items() if len(segment) == 1]
     notes = {name: colour_frames(segment[:1], name)[1] for name, segment in segments.items()}
     return "\n".join([*lines, *(f"{name}: {note}." for name, note in notes.items() if note)])
 

@@ -1,10 +1,13 @@
 """Which take is good, and how near a video is to another one: numbers, curves and a choice."""
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
 
 from ..frames.fit_host import fitted_picture
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.perceptual_distance import PerceptualMetric
+from ..frames.slot_order import only
 from ..frames.structural_similarity import SSIMMetric
 from ..frames.take_ranking import TAKES, best_take
 from ..frames.video_scores import compare_videos
@@ -17,7 +20,10 @@ class PickBest(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        take = io.Image.Input("take", tooltip="One take of the video, as long and as large as the track.")
+        take = io.Image.Input(
+            "take",
+            tooltip="One take of the video, as long and as large as the track, or a list of them, as a loop gives.",
+        )
         return io.Schema(
             node_id="InbetweenPickBest",
             display_name="Pick Best Take",
@@ -25,11 +31,13 @@ class PickBest(io.ComfyNode):
             description="Compares takes of one video, such as those of several seeds, by how near they come to the "
             "keyframes, how much they jump at the end and how much anywhere else, and gives the best one.",
             search_aliases=["best of n", "seed selection", "choose best", "rank takes", "tail jump", "quality score"],
+            is_input_list=True,
             inputs=[
                 io.Autogrow.Input(
                     "takes",
-                    template=io.Autogrow.TemplateNames(take, names=list(TAKES), min=1),
-                    tooltip="Two takes or more; a new slot opens with each. Takes stay in memory until all are made.",
+                    template=io.Autogrow.TemplateNames(take, names=list(TAKES), min=0),  # not even the first
+                    tooltip="Two takes or more; a new slot opens with each. A muted one is left out. Takes stay in "
+                    "memory until all are made.",
                 ),
                 KeyframesSocket.Input("keyframes", tooltip="The track that the takes were made from."),
                 MetricSocket.Input(
@@ -41,7 +49,10 @@ class PickBest(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The best take, as it came."),
-                io.Int.Output(display_name="index", tooltip="Number of the best take's slot: 1 is take_1."),
+                io.Int.Output(
+                    display_name="index",
+                    tooltip="Number of the best take's slot: 1 is take_1. Takes of a list are counted through.",
+                ),
                 io.Image.Output(display_name="plot"),
                 io.String.Output(display_name="report"),
             ],
@@ -49,10 +60,14 @@ class PickBest(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, takes: io.Autogrow.Type, keyframes: KeyframeTrack, metric: PerceptualMetric | None = None
+        cls,
+        takes: io.Autogrow.Type,
+        keyframes: Sequence[KeyframeTrack],
+        metric: Sequence[PerceptualMetric] | None = None,
     ) -> io.NodeOutput:
-        pictures = [fitted_picture(item, keyframes) for item in keyframes.keyframes]
-        best = best_take(takes, keyframes, pictures, metric or SSIMMetric(watch_frames), watch_frames)
+        track, measure = only("keyframes", keyframes), only("metric", metric) or SSIMMetric(watch_frames)
+        pictures = [fitted_picture(item, track) for item in track.keyframes]
+        best = best_take(takes, track, pictures, measure, watch_frames)
         return io.NodeOutput(best.images, best.index, best.plot, best.report)
 
 

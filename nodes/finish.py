@@ -1,11 +1,14 @@
 """What is done to a finished video: its colours brought to the keyframes, segments joined."""
 
+from collections.abc import Sequence
+
 from comfy_api.latest import InputImpl, Types, io
 
 from ..frames.fit_host import fitted_picture
 from ..frames.keyframe_match import match_keyframes
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.segment_join import SEGMENTS, join_segments
+from ..frames.slot_order import only
 from ..frames.watch_host import watch_frames
 from .sockets import KeyframesSocket
 
@@ -83,7 +86,10 @@ class JoinSegments(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        segment = io.Image.Input("segment", tooltip="One segment, decoded. All are of one size.")
+        segment = io.Image.Input(
+            "segment",
+            tooltip="One segment, decoded, or a list of them, as a loop gives. All are of one size.",
+        )
         return io.Schema(
             node_id="InbetweenJoinSegments",
             display_name="Join Segments",
@@ -91,12 +97,13 @@ class JoinSegments(io.ComfyNode):
             description="Joins segments of a longer video, drops the frames that they repeat, and says in numbers how "
             "well each seam fits.",
             search_aliases=["concatenate videos", "merge videos", "combine videos", "long video", "stitch", "seam"],
+            is_input_list=True,
             inputs=[
                 io.Autogrow.Input(
                     "segments",
-                    template=io.Autogrow.TemplateNames(segment, names=list(SEGMENTS), min=1),
-                    tooltip="The segments in their order; a new slot opens with each. They stay in memory until all "
-                    "are made.",
+                    template=io.Autogrow.TemplateNames(segment, names=list(SEGMENTS), min=0),  # not even the first
+                    tooltip="The segments in their order; a new slot opens with each. A muted one is left out. They "
+                    "stay in memory until all are made.",
                 ),
                 io.Int.Input(
                     "overlap",
@@ -120,8 +127,8 @@ class JoinSegments(io.ComfyNode):
                     min=1.0,
                     max=120.0,
                     step=0.001,
-                    tooltip="Frames per second of the video, from Keyframes: 16 for Wan. 23.976 and 29.97 are taken as "
-                    "the exact fractions.",
+                    tooltip="Frames per second of the video, from Keyframes: 16 for Wan. 23.976 is 24000/1001 in the "
+                    "report and in video; Save Video rounds it to three places in the file.",
                 ),
             ],
             outputs=[
@@ -133,8 +140,14 @@ class JoinSegments(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, segments: io.Autogrow.Type, overlap: int = 1, blend: int = 0, fps: float = 16.0) -> io.NodeOutput:
-        joined = join_segments(segments, overlap, blend, fps, watch_frames)
+    def execute(
+        cls,
+        segments: io.Autogrow.Type,
+        overlap: Sequence[int] = (1,),
+        blend: Sequence[int] = (0,),
+        fps: Sequence[float] = (16.0,),
+    ) -> io.NodeOutput:
+        joined = join_segments(segments, only("overlap", overlap), only("blend", blend), only("fps", fps), watch_frames)
         components = Types.VideoComponents(images=joined.images, frame_rate=joined.rate)
         video = InputImpl.VideoFromComponents(components)
         return io.NodeOutput(joined.images, video, len(joined.images), joined.report)

@@ -37,7 +37,8 @@ def takes(node_id: str, item: Any) -> str:
     """
     kind = item.get_io_type()
     if kind == AUTOGROW:
-        return f"{item.template.input.get_io_type()}, as many as you like, at least {item.template.min}"
+        least = f", at least {item.template.min}" if item.template.min else ""
+        return f"{item.template.input.get_io_type()}, as many as you like{least}"
     marks = [word for word in ("optional", "advanced") if getattr(item, word)]
     if (node_id, item.id) in FOLDERS:
         return ", ".join([f"a file in {FOLDERS[node_id, item.id]}", *marks])

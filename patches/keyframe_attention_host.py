@@ -27,7 +27,9 @@ from .block_range import block_indices, scaled_blocks
 from .image_tokens_host import NO_TOKENS, PICTURE_TOKENS, UNKNOWN_PICTURE, Layout, token_layouts
 from .keyframe_attention import anchored_bias, cosine_taper, frame_means, keyframe_anchors, position_weights
 from .keyframe_attention_settings import KeyframeAttention
-from .schedule_place import in_window, step_place
+from .other_nodes import node_of, replacing_node
+from .schedule_place import outside_window
+from .schedule_place_host import step_in_window
 from .video_model_host import Call, Grid, Run, call_grid, check_wan, patched
 
 KEY = "inbetween.keyframe_attention"
@@ -65,9 +67,14 @@ def add_keyframe_attention(model: Any, settings: KeyframeAttention) -> Any:
         attention = _Attention(settings, blocks, call)
         # a compiler must not write this call's numbers into its graph
         call.options[OVERRIDE] = torch.compiler.disable(attention.override)
-        return lambda: attention.reached
+        return attention.used
 
-    return patched(model, KEY, NODE, start, patch)
+    def finish(run: Run) -> None:
+        unused = outside_window(run.places, settings.start_percent, settings.end_percent)
+        if blocks and unused:
+            run.tell(NODE, f"{unused} What is set for every step, such as isolate, was on.")
+
+    return patched(model, KEY, NODE, start, patch, finish)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +103,25 @@ class _Attention:
         self._roles, self._layouts = _roles(call, self._grid)
         self._anchors = keyframe_anchors(self._grid.numbers, settings.keyframes)
         rows = any(self._positive) or settings.on_negative
-        biased = rows and blocks and self._grid.frames > 2 and _step_is_biased(settings, call)
+        in_time = step_in_window(call, NODE, settings.start_percent, settings.end_percent)
+        biased = in_time and rows and blocks and self._grid.frames > 2
         self._blocks = blocks if biased else ()
         self._block, self._next = -1, 0
-        self.reached = False
+        self._network, self._reached, self._biased, self._hindrance = call.network, False, False, ""
+
+    def used(self) -> bool:
+        """Whether the model came by.
+
+        Raises:
+            RuntimeError: it did, but no attention that was to be biased could be.
+        """
+        if self._hindrance and not self._biased:
+            other = replacing_node(self._network) or node_of(self._previous) or "another node"
+            raise RuntimeError(
+                f"{NODE} has no effect: {other} {self._hindrance}. Take one of them out; a node for guidance through "
+                f"attention (NAG) leaves it whole at cfg 1."
+            )
+        return self._reached
 
     def override(self, function: Callable, *args: Any, **kwargs: Any) -> Tensor:
         """The host's hook: one attention. args begin with q, k, v, each [B, tokens, heads * D]."""
@@ -122,7 +144,7 @@ class _Attention:
 
         role = self._role(q, k, kwargs)
         if role == "text":
-            self.reached = True
+            self._reached = True
             return branch("text", k, _scaled(v, self._settings.text_weight))
         if role == "image":
             return self._pictures(branch, k, v)
@@ -132,11 +154,14 @@ class _Attention:
         """Attention [B, L, C] with the bias on the positive chunks; the others, and a reference's tokens, without."""
         q, k, v, *rest = args
         if kwargs.get("mask") is not None or len(rest) > 1:
+            self._hindrance = "masks the attention that would be biased"
             self._tell("another node masks attention that would be biased; it is left as that node wants it.")
             return function(*args, **kwargs)
         if not self._is_whole(q) or kwargs.get("skip_reshape") or kwargs.get("skip_output_reshape"):
+            self._hindrance = "takes the attention apart that would be biased"
             self._tell("another node takes attention apart where it would be biased; those calls are left as they are.")
             return function(*args, **kwargs)
+        self._biased = True
         heads = kwargs["heads"] if "heads" in kwargs else rest[0]
         out, ahead = torch.empty_like(q), self._grid.before
         for rows, positive in zip(self._chunks(q), self._positive, strict=True):
@@ -278,20 +303,6 @@ def _check_track(settings: KeyframeAttention, shape: tuple[int, ...]) -> None:
             f"{NODE}: keyframes is a track of {settings.length} video frames ({settings.latent_frames} latent), but "
             f"this run has {shape[2]} latent frames: connect the track that the conditioning uses."
         )
-
-
-def _step_is_biased(settings: KeyframeAttention, call: Call) -> bool:
-    sigmas, schedule = call.options.get("sigmas"), call.options.get("sample_sigmas")
-    if sigmas is None:
-        return True
-    sampling = call.base.model_sampling
-    place = step_place(
-        float(sigmas.flatten()[0]),
-        [] if schedule is None else schedule.tolist(),
-        float(sampling.sigma_max),
-        lambda share: float(sampling.percent_to_sigma(share)),
-    )
-    return in_window(place, settings.start_percent, settings.end_percent)
 
 
 def _scaled(values: Tensor, weight: float) -> Tensor:

@@ -7,6 +7,7 @@ what the model's own weights give. Nothing is read from the model's weights, so 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -82,15 +83,16 @@ class _Pair:
         """A copy of model options for the forward pass, which keeps its maps."""
         if self._attention.turn == "none":
             return dict(options)
-        return _with(options, _Pass(self._attention.turn, self._maps, self._places, keep=True))
+        turn, maps, places = self._attention.turn, self._maps, self._places
+        return _with(options, lambda previous: _Pass(previous, turn, maps, places, keep=True))
 
     def backward(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of model options for the backward pass, which takes them."""
         attention = self._attention
         if attention.is_plain:
             return dict(options)
-        one = _Pass(attention.turn, self._maps, self._places, deltas=attention.deltas, sent=self._run)
-        return _with(options, one)
+        turn, deltas, maps, places = attention.turn, attention.deltas, self._maps, self._places
+        return _with(options, lambda previous: _Pass(previous, turn, maps, places, deltas=deltas, sent=self._run))
 
 
 def check_motion_fits(model: ModelPatcher, deltas: Mapping[str, Tensor]) -> None:
@@ -106,18 +108,21 @@ def check_motion_fits(model: ModelPatcher, deltas: Mapping[str, Tensor]) -> None
     check_deltas(deltas, sizes)
 
 
-def _with(options: Mapping[str, Any], one: _Pass) -> dict[str, Any]:
-    """A copy of model options with a pass's override and patches, chained with those that are there."""
+def _with(options: Mapping[str, Any], make: Callable[[Callable | None], _Pass]) -> dict[str, Any]:
+    """A copy of model options with a pass's override and patches, chained with those that are there.
+
+    make: the pass, given the override that is there.
+    """
     inner = dict(options.get("transformer_options", {}))
+    one = make(inner.get(OVERRIDE))
     patches = dict(inner.get("patches", {}))
     patches["attn1_patch"] = [*patches.get("attn1_patch", []), one.before]
     patches["attn1_output_patch"] = [one.after, *patches.get("attn1_output_patch", [])]
-    one.previous = inner.get(OVERRIDE)
     return {**options, "transformer_options": {**inner, "patches": patches, OVERRIDE: one.override}}
 
 
-class _Pass:
-    """The temporal self-attentions of one pass.
+class _Pass(threading.local):
+    """The temporal self-attentions of one pass; the host may call the model in several threads, and each has its own.
 
     In every layer the host calls self-attention twice, over space and then over time. Shapes cannot tell them apart
     when a frame has as many pixels as the video has frames, so calls are counted.
@@ -125,6 +130,7 @@ class _Pass:
 
     def __init__(
         self,
+        previous: Callable | None,
         turn: str,
         maps: dict[tuple[str, Place], Tensor],
         places: Mapping[Any, Place],
@@ -132,9 +138,10 @@ class _Pass:
         deltas: Mapping[str, Tensor] | None = None,
         sent: dict[Any, Tensor] | None = None,
     ) -> None:
+        """previous: the override that another node has set."""
         self._turn, self._maps, self._places, self._keep, self._deltas = turn, maps, places, keep, deltas
         self._sent: dict[Any, Tensor] = {} if sent is None else sent
-        self.previous: Callable | None = None
+        self._previous = previous
         self._spatial = ""  # the layer whose spatial self-attention was the last to begin
         self._layer = ""  # the layer whose temporal self-attention is going on
         self._values: Tensor | None = None
@@ -180,9 +187,9 @@ class _Pass:
         return n
 
     def _plain(self, function: Callable, *args: Any, **kwargs: Any) -> Tensor:
-        if self.previous is None:
+        if self._previous is None:
             return function(*args, **kwargs)
-        return self.previous(function, *args, **kwargs)
+        return self._previous(function, *args, **kwargs)
 
     def _by_turned_maps(self, chunks: list[tuple[Place, slice]], v: Tensor) -> Tensor:
         parts = []

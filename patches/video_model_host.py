@@ -11,6 +11,8 @@ import comfy.model_base  # to tell the model families apart
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from .other_nodes import node_of, replacing_node
+
 WAN = (comfy.model_base.WAN21, comfy.model_base.WAN22)
 HUNYUAN = comfy.model_base.HunyuanVideo
 NEGATIVE = "inbetween.negative"  # in transformer_options: numbers of the conditionings that are negative
@@ -28,7 +30,7 @@ def _order(options: Mapping[str, Any]) -> list[int]:
 
 
 def check_wan(model: Any, node: str, others: str = "") -> Any:
-    """The diffusion model of a plain Wan 2.1 or 2.2. others: families that the node takes too, for the error.
+    """The diffusion model of what was loaded as a plain Wan 2.1 or 2.2. others: families that the node takes too.
 
     Raises:
         ValueError: another family, or a Wan with more token streams than the video's.
@@ -37,7 +39,8 @@ def check_wan(model: Any, node: str, others: str = "") -> Any:
     if not isinstance(base, comfy.model_base.WAN21):
         raise ValueError(f"{node}: model is {type(base).__name__}, not Wan. Connect Wan 2.1 or Wan 2.2{others}.")
     network = model.get_model_object("diffusion_model")
-    if type(base) not in WAN or type(network).__name__ != "WanModel":
+    left = node_of(type(network)) is not None and hasattr(network, "blocks")  # another node laid its class over Wan's
+    if type(base) not in WAN or not (left or type(network).__name__ == "WanModel"):
         raise ValueError(
             f"{node}: model is {type(base).__name__}. VACE, Camera, HuMo, Animate, S2V, SCAIL and other Wan models "
             f"with token streams of their own are not supported: connect Wan 2.1 (T2V, I2V, FLF2V) or 2.2 (14B, 5B)."
@@ -51,6 +54,7 @@ class Run:
 
     called: whether a model call came by. reached: whether the patch was seen to work. told: what the log was told.
     layouts: by conditioning, which pictures its image tokens show, None where it is not known.
+    places: where in the whole sampling the run's steps were, 0..1. known: by part of a schedule, its levels' places.
     """
 
     negative: set[Any]
@@ -58,6 +62,8 @@ class Run:
     reached: bool = False
     told: set[str] = field(default_factory=set)
     layouts: dict[Any, tuple[str, ...] | None] = field(default_factory=dict)
+    places: set[float] = field(default_factory=set)
+    known: dict[tuple[float, ...], list[tuple[float, ...]]] = field(default_factory=dict)
 
     def tell(self, node: str, message: str) -> None:
         """Writes to the log, once in a run."""
@@ -92,6 +98,7 @@ def patched(
     node: str,
     start: Callable[[Any, Run, tuple[int, ...]], None],
     patch: Callable[[Call], Callable[[], bool] | None],
+    finish: Callable[[Run], None] | None = None,
 ) -> Any:
     """A clone of the model with a patch in every model call, in place of an earlier one of the same key.
 
@@ -102,6 +109,7 @@ def patched(
         start: called with the guider, the run and the shape of the noise before a run's model is loaded.
         patch: changes a call's options; returns a function that tells afterwards whether the patch was used, or None
             if there was nothing to do.
+        finish: called after a run that made all its steps.
     """
 
     def outer(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -118,6 +126,8 @@ def patched(
         sigmas = args[2] if len(args) > 2 else kwargs["sigmas"]
         if not run.called and len(sigmas) > 1:
             logging.warning("%s had no effect: another node removed its part in the model's calls.", node)
+        if finish is not None:
+            finish(run)
         return result
 
     def apply(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -129,13 +139,10 @@ def patched(
         result = executor(x, t, *(extra.get(name) for name in CALL[:3]), options, **_others(extra))
         if run is not None:
             run.called = True
-            if used is not None and not run.reached:
-                run.reached = used()
+            if used is not None:
+                run.reached = used() or run.reached
                 if not run.reached:
-                    raise RuntimeError(
-                        f"{node} was set, but the model did not pass through it: another node replaced its part "
-                        f"without calling it. Put {node} after that node, or take one of them out."
-                    )
+                    raise RuntimeError(_lost(node, replacing_node(executor.class_obj.diffusion_model)))
         return result
 
     def number(executor: Any, base: Any, conds: list, x: Tensor, t: Tensor, model_options: dict) -> Any:
@@ -158,6 +165,19 @@ def patched(
         clone.remove_wrappers_with_key(kind, key)
         clone.add_wrapper_with_key(kind, key, wrapper)
     return clone
+
+
+def _lost(node: str, other: str | None) -> str:
+    """Why a patch was set and not used. other: a node that runs a part of the model in a way of its own."""
+    if other is not None:
+        return (
+            f"{node} and {other} cannot be combined: the other one runs the model in a way of its own, which leaves "
+            f"out what {node} sets. Take one of them out."
+        )
+    return (
+        f"{node} was set, but the model did not pass through it: another node replaced its part without calling it. "
+        f"Put {node} after that node, or take one of them out."
+    )
 
 
 @dataclass(frozen=True)

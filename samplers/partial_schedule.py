@@ -51,6 +51,6 @@ def steps_until(sigmas: Tensor, stop_step: int, stop_sigma: float) -> int:
     if not 0 <= stop_step <= steps:
         raise ValueError(
             f"stop_step {stop_step} is {'above' if stop_step > 0 else 'outside'} the {steps} steps of sigmas: use 1 to "
-            f"{steps}, 0 for all, or -1 for 30 %."
+            f"{steps}, 0 for all, or -1, which chooses {auto_steps(steps)} here."
         )
     return stop_step or steps

@@ -53,6 +53,7 @@ def item(kind, **given):
             item("COMFY_AUTOGROW_V3", template=SimpleNamespace(input=item("IMAGE"), min=2)),
             "IMAGE, as many as you like, at least 2",
         ),
+        (item("COMFY_AUTOGROW_V3", template=SimpleNamespace(input=item("IMAGE"), min=0)), "IMAGE, as many as you like"),
     ],
 )
 def test_what_an_input_takes(given, words):

@@ -34,6 +34,7 @@ ALSO = {
     "patches/video_model_host.py": {"comfy.model_base", "logging"},
     "patches/keyframe_attention_host.py": {"comfy.ldm.modules.attention"},
     "patches/attention_record_host.py": {"comfy.k_diffusion.sampling", "comfy.sample", "latent_preview"},
+    "patches/temporal_maps_host.py": {"threading"},
     "patches/backward_motion_files_host.py": {"pathlib", "safetensors"},
     "samplers/bidirectional_guider_host.py": {"comfy.model_base", "logging"},
     "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling"},

@@ -48,7 +48,7 @@ def test_a_level_decides_over_auto():
 @pytest.mark.parametrize(
     ("step", "sigma", "message"),
     [
-        (51, 0.0, "stop_step 51 is above the 50 steps of sigmas: use 1 to 50, 0 for all, or -1 for 30 %"),
+        (51, 0.0, "stop_step 51 is above the 50 steps of sigmas: use 1 to 50, 0 for all, or -1, which chooses 15 here"),
         (-2, 0.0, "stop_step -2 is outside the 50 steps"),
         (15, float("nan"), "stop_sigma must be a noise level of at least 0, got nan"),
         (15, -0.5, "stop_sigma must be a noise level of at least 0, got -0.5"),

@@ -1,10 +1,13 @@
 """The place of a step in its schedule: the official steps, samplers' in-between levels, parts of a whole schedule."""
 
+import math
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from pack.patches.schedule_place import in_window, step_place
+from pack.patches.schedule_place import in_window, outside_window, places_in_whole, step_place
 
 SHAPES = {
     "linear": lambda rest: rest,
@@ -111,3 +114,62 @@ def test_the_window_leaves_out_its_start_and_takes_its_end():
     assert not in_window(0.0, 0.0, 1.0)
     assert in_window(1.0, 0.0, 1.0)
     assert not in_window(0.3, 0.3, 0.3)
+
+
+# parts whose whole is looked for
+
+
+def bent(steps):
+    """A schedule whose levels are not its shares, as kl_optimal's."""
+    return [math.tan((1 - step / steps) * math.atan(1.0)) for step in range(steps)] + [0.0]
+
+
+WHOLES = [shape(steps) for shape in (falling, bent) for steps in range(1, 31)]
+
+
+@pytest.mark.parametrize("shape", [falling, bent])
+@pytest.mark.parametrize(("first", "last"), [(0, 6), (0, 15), (6, 20), (15, 20), (4, 9)], ids=str)
+def test_a_part_has_the_places_of_the_schedule_that_it_was_cut_from(shape, first, last):
+    part = torch.tensor(shape(20)[first : last + 1]).tolist()  # single precision
+    (places,) = places_in_whole(part, WHOLES, 1.0)
+    assert places == pytest.approx([step / 20 for step in range(first, last + 1)])
+
+
+@pytest.mark.parametrize(
+    ("part", "wholes", "places"),
+    [
+        ([0.77, 0.5, 0.0], WHOLES, []),
+        ([1.0, *[0.5] * 40], WHOLES, []),  # longer than all
+        ([0.5, 0.0], [], []),
+        ([0.5, 0.0], [[1.0, 0.8, 0.5, 0.0], [1.0, 0.5, 0.0], [0.9, 0.5, 0.0]], [(0.5, 1.0), (2 / 3, 1.0)]),
+        ([1.0, 0.5], [[1.0, 0.5, 0.0]], [(0.0, 0.5)]),
+    ],
+)
+def test_a_part_has_a_place_in_every_schedule_that_has_it(part, wholes, places):
+    assert places_in_whole(part, wholes, 1.0) == places
+
+
+@pytest.mark.parametrize(
+    ("places", "start", "end", "said"),
+    [
+        ([0.0, 0.25, 0.5], 0.0, 0.4, ""),
+        ([], 0.0, 0.4, ""),
+        ([0.55, 0.5, 0.9], 0.0, 0.4, "at 0.50 to 0.90 of the schedule.* set end_percent to 0.5 or more"),
+        ([0.0, 0.503], 0.0, 0.4, "set end_percent to 0.51 or more"),
+        ([0.0], 0.0, 0.4, "at 0.00 of the schedule.* give this model two steps or more"),
+        ([0.0, 0.1], 0.2, 0.4, "set start_percent to 0.09 or less"),
+        ([0.1, 0.5], 0.2, 0.4, "set end_percent to 0.5 or more"),
+        ([0.4], 0.4, 0.4, "set start_percent to 0.39 or less"),
+    ],
+)
+def test_a_run_without_a_step_in_the_window_is_told_what_to_set(places, start, end, said):
+    text = outside_window(places, start, end)
+    assert re.search(said, text) if said else text == ""
+
+
+def test_what_is_told_brings_a_step_into_the_window():
+    for places in ([0.05, 0.1, 0.123], [0.8, 0.95], [0.0, 0.7501], [1.0], [0.29]):
+        start, end = 0.3, 0.7
+        name, value = re.search(r"(start|end)_percent to ([\d.]+)", outside_window(places, start, end)).groups()
+        start, end = (float(value), end) if name == "start" else (start, float(value))
+        assert outside_window(places, start, end) == "", places

@@ -8,7 +8,15 @@ import torch
 
 from pack.frames.keyframe_track import Keyframe, KeyframeTrack
 from pack.frames.take_plot import BEST, CHART, KEY, OTHERS
-from pack.frames.take_ranking import TAKES, best_take, least_step, step_sizes, tail_steps, take_numbers
+from pack.frames.take_ranking import (
+    TAKES,
+    apart_from_fade,
+    best_take,
+    least_step,
+    step_sizes,
+    tail_steps,
+    take_numbers,
+)
 
 LENGTH = 33
 
@@ -210,6 +218,18 @@ def test_slots_are_ordered_by_number_and_gaps_keep_their_numbers():
     assert best_take(same, of, [item.image for item in of.keyframes], Apart()).index == 9
 
 
+def test_a_slot_may_hold_a_list_of_takes_which_are_counted_through():
+    of = track()
+    pictures = [item.image for item in of.keyframes]
+    takes = {"take_3": [flashing(30), moving()], "take_1": [flashing(12), flashing(10), flashing(30)], "take_4": []}
+    found = best_take(takes, of, pictures, Apart())
+    assert found.index == 6  # three, the empty second slot, and the second of the third
+    assert found.images is takes["take_3"][1]
+    assert found.report.startswith("Best: take_3 (2) of 5 takes")
+    assert {take.name for take in found.ranked} >= {"take_1 (1)", "take_1 (3)", "take_3 (1)"}
+    assert best_take({"take_2": [moving()]}, of, pictures, Apart()).index == 2
+
+
 def test_one_take_is_best():
     found = chosen(flashing(30))
     assert found.index == 1
@@ -320,7 +340,7 @@ def test_up_to_a_tenth_more_than_a_cross_fade_is_pointed_out(steps, told):
 
 @pytest.mark.parametrize(("steps", "told"), [(3.9, False), (4.1, True)])
 def test_less_than_a_quarter_of_another_s_steps_is_pointed_out(steps, told):
-    found = chosen(trembling(steps) + 0.05, ramp())
+    found = chosen(trembling(2 * steps) + 0.05, trembling(2))
     assert found.index == 2
     assert ("take_2 changes 4 times less than take_1" in found.report) == told
 
@@ -332,20 +352,163 @@ def test_a_still_take_is_not_said_to_change_less_than_another():
     assert "times less" not in report and "cross-fade" not in report
 
 
-def test_the_plot_is_told_the_scores_and_which_take_stands_still(monkeypatch):
+# takes that are cross-fades
+
+
+def disc(place: float, height: int = 36, width: int = 48) -> torch.Tensor:
+    """A bright disc on a pattern, at a place of its way from left to right."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    ground = 0.35 + 0.1 * torch.sin(x / 3.0) * torch.cos(y / 4.0)
+    inside = (x - 8 - (width - 16) * place) ** 2 + (y - height / 2) ** 2 < 36
+    return torch.where(inside, 0.9, ground)[..., None].repeat(1, 1, 3)
+
+
+def sliding(place: float) -> torch.Tensor:
+    """A bright box that moves by less than its width: its steps together are those of a cross-fade."""
+    frame = torch.full((36, 48, 3), 0.3)
+    start = 8 + round(12 * place)
+    frame[10:26, start : start + 20] = 0.8
+    return frame
+
+
+def panned(place: float) -> torch.Tensor:
+    """A pattern that moves as a whole."""
+    x = torch.arange(48) + 9 * place
+    y = torch.arange(36)[:, None]
+    return (0.5 + 0.3 * torch.sin(x / 2.5) * torch.cos(y / 3.0 + x / 7))[..., None].repeat(1, 1, 3)
+
+
+def filmed(draw, length: int = LENGTH) -> torch.Tensor:
+    return torch.stack([draw(n / (length - 1)) for n in range(length)])
+
+
+def large(frames: torch.Tensor, times: int = 8) -> torch.Tensor:
+    return frames.repeat_interleave(times, 1).repeat_interleave(times, 2)
+
+
+EASES = {
+    "even": lambda t: t,
+    "smooth": lambda t: t * t * (3 - 2 * t),
+    "late": lambda t: t**3,
+    "in the middle": lambda t: (2 * t - 0.5).clamp(0, 1),
+}
+
+
+def faded(clip: torch.Tensor, ease: str = "even") -> torch.Tensor:
+    """The cross-fade of a clip's ends."""
+    share = EASES[ease](torch.linspace(0, 1, len(clip)))
+    return torch.lerp(clip[:1], clip[-1:], share[:, None, None, None])
+
+
+def noisy(clip: torch.Tensor, size: float, seed: int = 7) -> torch.Tensor:
+    made = clip + size * torch.randn(clip.shape, generator=torch.Generator().manual_seed(seed))
+    made[0], made[-1] = clip[0], clip[-1]
+    return made.clamp(0, 1)
+
+
+def of_ends(clip: torch.Tensor) -> KeyframeTrack:
+    made = KeyframeTrack(clip.shape[2], clip.shape[1], len(clip))
+    for frame in (0, len(clip) - 1):
+        made = made.with_keyframe(Keyframe(frame, clip[frame][None]))
+    return made
+
+
+def with_faults(clip: torch.Tensor) -> torch.Tensor:
+    """It moves, misses its keyframes, jumps and flashes."""
+    made = clip + 0.02
+    made[12] += 0.2
+    made[-3] += 0.2
+    return made.clamp(0, 1)
+
+
+@pytest.mark.parametrize("ease", EASES)
+@pytest.mark.parametrize("draw", [disc, sliding, panned])
+def test_a_cross_fade_does_not_win_against_a_take_that_moves(draw, ease):
+    clip = filmed(draw)
+    found = chosen(faded(clip, ease), with_faults(clip), of=of_ends(clip))
+    assert found.index == 2
+    assert found.ranked[1].state == "fade"
+    assert found.report.startswith("Best: take_2, the only one of 2 takes that moves more than a cross-fade")
+    assert "%, no more than a cross-fade of the keyframes" in found.report
+
+
+@pytest.mark.parametrize("draw", [disc, panned])
+@pytest.mark.parametrize("change", ["noise", "flicker", "linear light", "8 bits"])
+def test_a_cross_fade_of_large_pictures_is_one_in_spite_of_what_a_decoder_adds(draw, change):
+    clip = large(filmed(draw, 17))
+    fade = faded(clip)
+    if change == "noise":
+        fade = noisy(fade, 4 / 255)
+    elif change == "flicker":
+        fade[1:-1] += 2 / 255 * torch.randn(15, 1, 1, 1, generator=torch.Generator().manual_seed(8))
+    elif change == "linear light":
+        fade = torch.lerp(clip[:1] ** 2.2, clip[-1:] ** 2.2, torch.linspace(0, 1, 17)[:, None, None, None]) ** (1 / 2.2)
+    else:
+        fade = (fade * 255).round() / 255
+    found = chosen(fade, with_faults(clip), of=of_ends(clip))
+    assert found.index == 2
+    assert found.ranked[1].fade and not found.ranked[0].fade
+
+
+def test_a_take_that_creeps_does_not_stand_still_and_one_that_shows_another_picture_does():
+    clip = filmed(sliding)
+    assert float(step_sizes(clip).median()) == 0
+    other = panned(0.3).repeat(LENGTH, 1, 1, 1)
+    other[0], other[-1] = clip[0], clip[-1]
+    found = chosen(other, clip, of=of_ends(clip))
+    assert [(take.name, take.state) for take in found.ranked] == [("take_2", ""), ("take_1", "still")]
+
+
+def test_a_cross_fade_comes_before_a_take_that_stands_still():
+    clip = filmed(disc)
+    still = clip[:1].repeat(LENGTH, 1, 1, 1)
+    found = chosen(still, faded(clip), of=of_ends(clip))
+    assert found.index == 2
+    assert "the only one of 2 takes that does not stand still" in found.report
+    assert "take_2 changes as little as a cross-fade of the keyframes does" in found.report
+
+
+def test_a_cross_fade_from_keyframe_to_keyframe_is_one():
+    clip, made = filmed(disc), KeyframeTrack(48, 36, LENGTH)
+    for frame in (0, 10, 32):
+        made = made.with_keyframe(Keyframe(frame, clip[frame][None]))
+    fade = torch.cat([faded(clip[:11]), faded(clip[10:])[1:]])
+    found = chosen(fade, with_faults(clip), of=made)
+    assert found.index == 2
+    assert found.ranked[1].fade
+
+
+def test_how_far_a_frame_is_from_mixtures_of_the_keyframes():
+    """Of what differs a share has changed places: the root of share times rest."""
+    start, end = torch.zeros(1, 10, 10, 3), torch.ones(1, 10, 10, 3)
+    between = [torch.zeros(1, 10, 10, 3) for _ in range(3)]
+    for frame, rows in zip(between, (2, 5, 8), strict=True):
+        frame[:, :rows] = 1
+    clip = torch.cat([start, *between, end])
+    apart = apart_from_fade(clip, [start, end], of_ends(clip))
+    assert apart == pytest.approx((0.5 + 0.4) / 2, abs=0.051)  # 0.4, 0.5, 0.4 and their upper quartile
+    assert apart_from_fade(faded(clip), [start, end], of_ends(clip)) == pytest.approx(0, abs=1e-6)
+    one = KeyframeTrack(10, 10, 5).with_keyframe(Keyframe(0, start))
+    assert math.isinf(apart_from_fade(clip, [start], one))
+
+
+# the plot and the report of takes that do not move
+
+
+def test_the_plot_is_told_the_scores_and_which_take_fades_or_stands_still(monkeypatch):
     told = []
     monkeypatch.setattr("pack.frames.take_ranking.take_plot", lambda curves, *more: told.extend(curves))
     chosen(held_until(32), flashing(30), ramp())
-    assert [(curve.name, curve.score) for curve in told][::2] == [("take_3", "1.00"), ("take_1", "still")]
-    assert told[1].name == "take_2" and float(told[1].score) > 1
+    assert [(curve.name, curve.score) for curve in told][1:] == [("take_3", "fade"), ("take_1", "still")]
+    assert told[0].name == "take_2" and float(told[0].score) > 1
 
 
 def test_a_take_that_changes_far_less_than_another_is_pointed_out():
     lively = torch.rand(LENGTH, 8, 12, 3, generator=torch.Generator().manual_seed(3))
     lively[0], lively[-1] = 1 - ramp()[0], 1 - ramp()[-1]
-    found = chosen(ramp(), lively)
+    found = chosen(moving(), lively)
     assert found.index == 1
-    assert "take_1 changes 21 times less than take_2: look whether it moves." in found.report
+    assert "take_1 changes 11 times less than take_2: look whether it moves." in found.report
     assert "times less" not in chosen(moving(), ramp()).report
 
 
@@ -496,6 +659,9 @@ def test_every_frame_of_every_take_is_told_to_the_watch():
         ([moving()], KeyframeTrack(12, 8, LENGTH), "keyframes is empty: connect first_image"),
         ([ramp(2)], track(length=2), "keyframes has a length of 2: takes are compared from 3 frames on"),
         ([moving(), moving(29)], track(), "take_2 has 29 frames of 12x8, keyframes asks for 33 of 12x8"),
+        ([moving(), moving()[:1]], track(), "take_2 has one frame; is it bypassed"),
+        ([moving(), 5], track(), "take_2 must be a video, got 5: connect IMAGE"),
+        ([moving()[0]], track(), r"take_1 must be a video \[frames, height, width, channels\], got \[8, 12, 3\]"),
         ([moving()[:, :4]], track(), "take_1 has 33 frames of 12x4, keyframes asks for 33 of 12x8"),
         ([moving() * float("nan")], track(), "take_1 has pixels that are not numbers"),
         ([moving()[..., :2]], track(), "take_1 has 2 channels"),

@@ -1,5 +1,6 @@
 """The host in this process, with small random models that its own loaders read."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -331,6 +332,51 @@ def with_attentions(host):
         return clone, seen
 
     return make
+
+
+@pytest.fixture
+def on_two_devices(host):
+    """A model that shares its conditionings with a copy, as the host does on two GPUs: at once or by turns.
+
+    Older hosts cannot.
+    """
+    multigpu = pytest.importorskip("comfy.multigpu")
+    from comfy.patcher_extension import WrappersMP
+
+    def make(model, copy, at_once=True):
+        devices = {torch.device("cpu"): model, torch.device("cpu", 1): copy}
+
+        def share(executor, *args, **kwargs):
+            copy.pre_run()
+            pool = multigpu.MultiGPUThreadPool(list(devices)) if at_once else None
+            more = {"multigpu_clones": devices, "multigpu_thread_pool": pool}
+            executor.class_obj.model_options |= more
+            try:
+                return executor(*args, **kwargs)
+            finally:
+                for name in more:
+                    executor.class_obj.model_options.pop(name, None)
+                if pool is not None:
+                    pool.shutdown()
+
+        model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "test.share", share)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def together():
+    """An attention override that waits for another thread's, so that two are at the same attention at the same time."""
+    barrier, threads = threading.Barrier(2), set()
+
+    def override(function, *args, **kwargs):
+        threads.add(threading.get_ident())
+        barrier.wait(timeout=60)
+        return function(*args, **kwargs)
+
+    override.threads = threads
+    return override
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Keyframe Attention and Temporal RoPE beside other nodes: overrides, block patches, removal, compilation, scaling."""
 
 import logging
+import re
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from pack.patches.temporal_rope import MODES, frame_scales, rescaled_positions
 KAB = {"blocks": "0-1"}
 EARLY, LATE = torch.tensor([0.95]), torch.tensor([0.3])  # inside and outside the window
 OVERRIDE = "optimized_attention_override"
+ROUNDED = {"atol": 2e-4, "rtol": 0}  # the host's own result changes by 8e-5 with the size of a batch
 TEXT = 8  # tokens of the prompt; the video has 30
 NODES = {
     "Keyframe Attention": (KAB, None, "inbetween.keyframe_attention"),
@@ -144,21 +147,154 @@ def test_an_override_from_a_call_wrapper_inside_ours_sees_every_attention(
     assert [k.shape[1] for _, k, _, _ in seen] == [30, 514, TEXT] * 2
 
 
-def test_an_override_that_takes_the_batch_apart_gets_attention_without_bias_and_the_log_says_so(
-    load_wan, conditioned, sampled, beside, caplog
-):
-    def by_row(function, q, k, v, *args, **kwargs):
-        rows = [function(q[n : n + 1], k[n : n + 1], v[n : n + 1], *args, **kwargs) for n in range(len(q))]
-        return torch.cat(rows)
+def by_row(function, q, k, v, *args, **kwargs):
+    """An override that takes the batch apart."""
+    rows = [function(q[n : n + 1], k[n : n + 1], v[n : n + 1], *args, **kwargs) for n in range(len(q))]
+    return torch.cat(rows)
 
+
+def masked(function, q, k, v, *args, **kwargs):
+    """An override that masks the text attention, without hiding anything."""
+    hidden = torch.zeros(1, 1, q.shape[1], TEXT) if k.shape[1] == TEXT else None
+    return function(q, k, v, *args, **{**kwargs, "mask": hidden})
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [(by_row, "takes the attention apart that would be"), (masked, "masks the attention that would be")],
+)
+def test_an_override_that_leaves_nothing_to_bias_stops_the_first_step_with_a_bias(
+    load_wan, conditioned, sampled, watched, beside, function, why
+):
+    model, calls = watched(load_wan("t2v"))
+    with pytest.raises(RuntimeError, match=f"Keyframe Attention has no effect: another node {why} biased"):
+        sampled(beside(model, override(function)), *conditioned("t2v"))
+    assert len(calls) == 2  # step 0 is never biased
+
+
+def test_an_override_that_leaves_something_to_bias_is_told_in_the_log(
+    load_wan, conditioned, sampled, watched, beside, caplog
+):
+    """It masks text, the attention to the pictures is biased."""
     caplog.set_level(logging.INFO)
-    conditioning = conditioned("flf2v")
-    whole, unbiased = (
-        sampled(beside(load_wan("flf2v"), override(by_row), attention), *conditioning)
-        for attention in (KAB, {"end_percent": 0.0})
+    model, calls = watched(load_wan("flf2v"))
+    sampled(beside(model, override(masked)), *conditioned("flf2v"))
+    assert {record.branch for call in calls for record in call.records} == {"first", "last"}
+    assert caplog.text.count("another node masks attention that would be biased") == 1
+
+
+def test_an_override_that_takes_the_batch_apart_does_not_matter_where_nothing_is_biased(
+    load_wan, conditioned, sampled, with_attention, beside
+):
+    late = torch.tensor([0.5, 0.3, 0.0])
+    apart = sampled(beside(load_wan("flf2v"), override(by_row)), *conditioned("flf2v"), sigmas=late)
+    whole = sampled(with_attention(load_wan("flf2v"), KAB), *conditioned("flf2v"), sigmas=late)
+    torch.testing.assert_close(apart, whole, **ROUNDED)
+
+
+def named_from(function, module):
+    """A function as if it were written in a module of another pack."""
+    function.__module__ = module
+    return function
+
+
+def guided_in_attention(module="/home/me/ComfyUI/custom_nodes/ComfyUI-Attention_x_Guidance.nodes.guidance"):
+    """What a node of normalized attention guidance does: cross-attention of the positive half, then of the other."""
+
+    def change(model):
+        for number, block in enumerate(model.model.diffusion_model.blocks):
+
+            def forward(x, context, *args, own=block.cross_attn.forward, **kwargs):
+                halves = zip(x.chunk(2), context.chunk(2), strict=True) if len(x) > 1 else [(x, context)]
+                return torch.cat([own(*half, *args, **kwargs) for half in halves])
+
+            key = f"diffusion_model.blocks.{number}.cross_attn.forward"
+            model.add_object_patch(key, named_from(forward, module))
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["t2v", "flf2v"])
+def test_guidance_through_attention_at_cfg_above_1_is_refused_by_name(load_wan, conditioned, sampled, beside, kind):
+    message = (
+        "Keyframe Attention has no effect: a node of ComfyUI-Attention.Guidance takes the attention apart that would "
+        "be biased. Take one of them out; .* at cfg 1"
     )
-    torch.testing.assert_close(whole, unbiased, atol=1e-5, rtol=0)
-    assert caplog.text.count("another node takes attention apart where it would be biased") == 1
+    with pytest.raises(RuntimeError, match=message):
+        sampled(beside(load_wan(kind), guided_in_attention()), *conditioned(kind), cfg=3.0)
+
+
+@pytest.mark.parametrize("kind", ["t2v", "flf2v"])
+def test_guidance_through_attention_at_cfg_1_is_biased(load_wan, conditioned, sampled, with_attention, beside, kind):
+    ours = sampled(beside(load_wan(kind), guided_in_attention()), *conditioned(kind), cfg=1.0)
+    expected = sampled(with_attention(load_wan(kind), KAB), *conditioned(kind), cfg=1.0)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(ours, sampled(load_wan(kind), *conditioned(kind), cfg=1.0), atol=1e-3)
+
+
+def forgetful(own):
+    """A model's code that knows nothing of what other nodes add."""
+
+    def forward(*args, transformer_options=None, **kwargs):
+        return own(*args, transformer_options={"grid_sizes": None}, **kwargs)
+
+    return forward
+
+
+def cached(model):
+    """What a node that skips steps does: its own forward, put in the model's place around every call."""
+    network = model.model.diffusion_model
+    own = named_from(forgetful(network.forward_orig), "/ComfyUI/custom_nodes/ComfyUI-Cache.nodes")
+
+    def call(function, given):
+        with patch.object(network, "forward_orig", own):
+            return function(given["input"], given["timestep"], **given["c"])
+
+    model.set_model_unet_function_wrapper(call)
+
+
+def other_class(network, module="/ComfyUI/custom_nodes/Other_x_Pack.wan"):
+    """A class of another pack that stands for the network's own."""
+    kind = type("ReWanModel", (type(network),), {"forward_orig": forgetful(type(network).forward_orig)})
+    return named_from(kind, module)
+
+
+def reclassed(model):
+    """What a node for attention masks and regions does: another class for the network, with a forward of its own."""
+    model.add_object_patch("diffusion_model.__class__", other_class(model.model.diffusion_model))
+
+
+@pytest.mark.parametrize(("change", "pack"), [(cached, "ComfyUI-Cache"), (reclassed, "Other.Pack")])
+@pytest.mark.parametrize("node", NODES)
+def test_a_model_that_runs_another_node_s_code_without_ours_cannot_be_combined(
+    load_wan, conditioned, sampled, beside, node, change, pack
+):
+    attention, rope, _ = NODES[node]
+    message = f"{node} and a node of {pack} cannot be combined: .* Take one of them out"
+    with pytest.raises(RuntimeError, match=message) as error:
+        sampled(beside(load_wan("t2v"), change, attention, rope), *conditioned("t2v"))
+    assert "after" not in str(error.value)
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("how", ["left by a model that is loaded", "written into the network"])
+def test_a_class_that_another_node_left_on_plain_wan_is_no_other_model(
+    load_wan, conditioned, sampled, with_attention, node, how
+):
+    import comfy.model_management
+
+    attention, rope, _ = NODES[node]
+    expected = sampled(with_attention(load_wan("t2v"), attention, rope), *conditioned("t2v"))
+    model = load_wan("t2v")
+    network = model.model.diffusion_model
+    if how == "written into the network":
+        network.__class__ = type("ReWanModel", (type(network),), {})
+    else:
+        other = model.clone()
+        reclassed(other)
+        comfy.model_management.load_models_gpu([other])
+    assert type(network).__name__ == "ReWanModel"
+    assert torch.equal(sampled(with_attention(model, attention, rope), *conditioned("t2v")), expected)
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -330,3 +466,84 @@ def test_the_log_says_once_what_has_nothing_to_do(load_wan, conditioned, sampled
         sampled(with_attention(load_wan("t2v"), {"blocks": "5-12"}), *conditioned("t2v"))
     assert len([text for text in caplog.messages if "no image attention (T2V, Wan 2.2), so its text" in text]) == 1
     assert len([text for text in caplog.messages if "no block is biased: the model has 0 to 1" in text]) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "said"),
+    [
+        (slice(3, None), KAB, "no step of this run is biased: its steps lie at 0.50 to 0.83 .* end_percent to 0.5 or"),
+        (slice(0, 2), KAB, "its steps lie at 0.00 of the schedule.* give this model two steps or more"),
+        (slice(0, 4), {**KAB, "start_percent": 0.4, "end_percent": 0.45}, "set start_percent to 0.33 or less"),
+        (slice(None), {**KAB, "end_percent": 0.1}, "set end_percent to 0.17 or more"),
+        (slice(None), KAB, ""),
+        (slice(3, None), {**KAB, "end_percent": 1.0}, ""),
+        (slice(3, None), {"blocks": "5-12"}, ""),  # told in another line
+    ],
+)
+@pytest.mark.parametrize("scheduler", ["simple", "kl_optimal"])
+def test_a_run_in_which_no_step_lies_in_the_window_is_told_once_with_what_to_set(
+    host, load_wan, conditioned, sampled, with_attention, caplog, scheduler, part, settings, said
+):
+    """An expert for the low noise, one step for the high noise, a narrow window, few steps; 6 steps in all."""
+    caplog.set_level(logging.INFO)
+    model = with_attention(load_wan("t2v"), settings)
+    sigmas = host.NODE_CLASS_MAPPINGS["BasicScheduler"].execute(model, scheduler, 6, 1.0).args[0]
+    sampled(model, *conditioned("t2v"), sigmas=sigmas[part])
+    told = [text for text in caplog.messages if "no step of this run" in text]
+    assert len(told) == (1 if said else 0)
+    assert re.search(said, "".join(told))
+    assert "cannot be known" not in caplog.text
+
+
+@pytest.mark.parametrize("scheduler", ["kl_optimal", "linear_quadratic", "beta", "simple"])
+@pytest.mark.parametrize(("steps", "cut"), [(10, 3), (10, 5), (20, 8)])
+def test_a_schedule_split_between_two_experts_is_biased_at_the_steps_of_the_whole(
+    host, load_wan, conditioned, sampled, with_attention, watched, scheduler, steps, cut
+):
+    nodes = host.NODE_CLASS_MAPPINGS
+    watching, calls = watched(load_wan("t2v"))
+    model, conditioning = with_attention(watching, KAB), conditioned("t2v")
+    sigmas = nodes["BasicScheduler"].execute(model, scheduler, steps, 1.0).args[0]
+    for part in nodes["SplitSigmas"].execute(sigmas, cut).args:
+        sampled(model, *conditioning, sigmas=part, cfg=1.0)
+    assert [step for step, call in enumerate(calls) if call.records] == list(range(1, int(0.4 * steps) + 1))
+
+
+def test_a_part_of_no_known_schedule_is_told_in_the_log(load_wan, conditioned, sampled, with_attention, caplog):
+    caplog.set_level(logging.INFO)
+    sampled(with_attention(load_wan("t2v"), KAB), *conditioned("t2v"), sigmas=torch.tensor([0.97, 0.9, 0.5]))
+    told = [text for text in caplog.messages if "of which one cannot be known" in text]
+    assert len(told) == 1
+    assert "is read from its noise level, which is right for even schedules such as simple" in told[0]
+
+
+@pytest.mark.parametrize(("cut", "told"), [(5, 1), (3, 0)])
+def test_a_part_of_several_schedules_is_told_in_the_log_where_it_makes_a_difference(
+    host, load_wan, conditioned, sampled, with_attention, caplog, cut, told
+):
+    """The first half of normal's 10 steps is also of sgm_uniform's 9; step 4 is at 0.40 or 0.44, step 2 before 0.4."""
+    caplog.set_level(logging.INFO)
+    model = with_attention(load_wan("t2v"), KAB)
+    sigmas = host.NODE_CLASS_MAPPINGS["BasicScheduler"].execute(model, "normal", 10, 1.0).args[0]
+    sampled(model, *conditioned("t2v"), sigmas=sigmas[: cut + 1], cfg=1.0)
+    assert caplog.text.count("cannot be known, so the place of its steps is read from all that have it") == told
+
+
+@pytest.mark.parametrize("kind", ["t2v", "flf2v"])
+def test_two_copies_in_two_threads_give_what_one_gives(
+    load_wan, conditioned, sampled, with_attention, on_two_devices, together, kind
+):
+    plain, waiting = load_wan(kind), load_wan(kind).clone()
+    override(together)(waiting)
+    found = sampled(on_two_devices(with_attention(waiting, KAB, {}), load_wan(kind)), *conditioned(kind))
+    assert len(together.threads) == 2
+    by_turns = on_two_devices(with_attention(plain, KAB, {}), load_wan(kind), at_once=False)
+    assert torch.equal(found, sampled(by_turns, *conditioned(kind)))
+    torch.testing.assert_close(found, sampled(with_attention(plain, KAB, {}), *conditioned(kind)), **ROUNDED)
+
+
+def test_two_threads_tell_the_log_once(load_wan, conditioned, sampled, with_attention, on_two_devices, caplog):
+    caplog.set_level(logging.INFO)
+    model = on_two_devices(with_attention(load_wan("t2v"), {**KAB, "end_percent": 0.1}), load_wan("t2v"))
+    sampled(model, *conditioned("t2v"))
+    assert caplog.text.count("no step of this run is biased") == 1

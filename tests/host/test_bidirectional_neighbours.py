@@ -116,6 +116,19 @@ def test_a_compiled_layer_gives_the_same(svd, svd_inputs, gi, estimate):
         assert (torch._dynamo.utils.counters["stats"]["unique_graphs"] > 1) == compiled
 
 
+def test_two_copies_in_two_threads_give_what_one_gives(make_svd, svd_inputs, gi, estimate, on_two_devices, together):
+    """Two conditionings in each direction, which the host shares out."""
+    inputs, model = svd_inputs(), make_svd()
+    for name, given in inputs.conditionings.items():
+        inputs.conditionings[name] = [*given, *([0.5 * token, dict(values)] for token, values in given)]
+    by_turns = estimate(gi(inputs, on_two_devices(model.clone(), make_svd(), at_once=False)))
+    model.model_options["transformer_options"][OVERRIDE] = together
+    found = estimate(gi(inputs, on_two_devices(model.clone(), make_svd())))
+    assert len(together.threads) == 2
+    assert torch.equal(found, by_turns)
+    torch.testing.assert_close(found, estimate(gi(inputs)), **ROUNDED)
+
+
 # nothing is left
 
 

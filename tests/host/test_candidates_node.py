@@ -184,7 +184,10 @@ def test_cancel_stops_within_one_model_call_and_the_next_run_is_whole(node, part
     [
         ({"stop_step": 11}, "stop_step 11 is above the 10 steps of sigmas: use 1 to 10, 0 for all, or -1"),
         ({"sigmas": torch.ones(1)}, "sigmas has no step"),
-        ({"stop_step": -2}, "stop_step -2 is outside the 10 steps of sigmas: use 1 to 10, 0 for all, or -1 for 30 %"),
+        (
+            {"stop_step": -2},
+            "stop_step -2 is outside the 10 steps of sigmas: use 1 to 10, 0 for all, or -1, which chooses 3 here",
+        ),
         ({"stop_sigma": float("nan")}, "stop_sigma must be a noise level of at least 0, got nan"),
         ({"stop_sigma": 1.5}, "stop_sigma 1.5 is outside this schedule"),
         ({"latent_image": {"samples": torch.ones(1, 48, 5, 2, 2)}}, r"latent_image has shape \[1, 48, 5, 2, 2\], .*16"),

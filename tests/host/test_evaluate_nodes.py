@@ -151,7 +151,8 @@ def run(host, monkeypatch):
                 PromptServer.instance, cache_args={"lru": 0, "ram": 0.0, "ram_inactive": 0.0}
             )
             executor.execute(prompt, "test", {}, outputs)
-        assert executor.success, executor.status_messages
+        if not executor.success:
+            return executor.status_messages[-1][1]["exception_message"]
         return {name: shown["text"][0] for name, shown in executor.history_result["outputs"].items()}
 
     return texts
@@ -191,16 +192,42 @@ def test_takes_arrive_from_the_host_with_the_numbers_of_their_slots(run):
     assert "take_2" not in found["report"]
 
 
-def test_the_host_asks_for_the_first_take(run):
-    errors = run(prompt_for({}))
-    assert [error["extra_info"]["input_name"] for error in errors["pick"]["errors"]] == ["takes.take_1"]
+def test_the_first_take_may_be_muted(run):
+    found = run(prompt_for({"takes.take_2": ["white", 0], "takes.take_4": ["grey", 0]}))
+    assert found["index"] == "4"
+    assert found["report"].startswith("Best: take_4 of 2 takes")
+
+
+def test_without_a_take_the_node_says_so(run):
+    assert "takes is empty: connect at least one take, or turn on the nodes before it" in run(prompt_for({}))
+
+
+def test_a_list_from_a_loop_in_one_slot_is_as_many_takes(run):
+    """Two takes of three frames in one batch, split by the host's node into a list of two."""
+    prompt = prompt_for({"takes.take_1": ["loop", 0]})
+    names = {"images.image0": ["white", 0], "images.image1": ["grey", 0]}
+    prompt |= {
+        "both": {"class_type": "BatchImagesNode", "inputs": names},
+        "loop": {"class_type": "RebatchImages", "inputs": {"images": ["both", 0], "batch_size": 3}},
+    }
+    found = run(prompt)
+    assert found["index"] == "2"
+    assert found["report"].startswith("Best: take_1 (2) of 2 takes")
+
+
+def test_tracks_that_differ_are_refused(evaluate, track, take):
+    from pack.frames.keyframe_track import KeyframeTrack
+
+    assert evaluate.PickBest.execute({"take_1": [take()]}, [track, track], [None]).args[1] == 1
+    with pytest.raises(ValueError, match="keyframes is a list of 2 different values: connect one"):
+        evaluate.PickBest.execute({"take_1": [take()]}, [track, KeyframeTrack(64, 48, 9)], [None])
 
 
 def test_slots_are_numbered_from_one_and_open_one_by_one(evaluate):
     kind, options = evaluate.PickBest.INPUT_TYPES()["required"]["takes"]
     assert kind == "COMFY_AUTOGROW_V3"
     assert options["template"]["names"][:2] == ["take_1", "take_2"]
-    assert options["template"]["min"] == 1
+    assert options["template"]["min"] == 0  # else the first could not be muted
     assert len(options["template"]["names"]) == 50
 
 
