@@ -2,7 +2,7 @@
 
 import os
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..frames.anchor_selection import select_anchors
 from ..frames.anchor_settings import SCORE_ON, AnchorSettings
@@ -199,7 +199,17 @@ class SelectAnchors(io.ComfyNode):
         settings = AnchorSettings(score_on, count, margin, fixed_alpha, earliest, min_break, rhythm)
         measure = metric or SSIMMetric(watch_frames)
         found = select_anchors(keyframes, candidates, measure, settings, forward, fitted_ends(keyframes))
-        return io.NodeOutput(found.track, found.anchors, found.frames[0], found.alpha, found.plot, found.report)
+        # shown here: a preview would keep the reverse pass running where this node is bypassed
+        shown = [picture for images in (found.plot, found.anchors) for picture in ui.PreviewImage(images).values]
+        return io.NodeOutput(
+            found.track,
+            found.anchors,
+            found.frames[0],
+            found.alpha,
+            found.plot,
+            found.report,
+            ui={"images": shown, "animated": (False,)},
+        )
 
 
 class LoadLPIPS(io.ComfyNode):

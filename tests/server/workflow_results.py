@@ -55,9 +55,9 @@ def check_results(name, outputs, server):
     width, height, length, rate = found[0]
     assert f"{length} frames, {width}x{height}, {rate} fps" in report
     if name.startswith("afb"):
-        plot = Image.open(io.BytesIO(server.image(outputs["Where the video breaks"]["images"][0])))
+        shown = outputs["Select Anchors (AFB)"]["images"]
+        plot, anchor = (Image.open(io.BytesIO(server.image(picture))) for picture in shown)
         assert plot.size == (1200, 600)
-        anchor = Image.open(io.BytesIO(server.image(outputs["The anchor picture"]["images"][0])))
         assert anchor.size == (width, height)
         assert "anchor 1: frame" in outputs["Report: anchor"]["text"][0]
         assert (": anchor (whole latent" if "hunyuan" in name else ": anchor (latent") in report
