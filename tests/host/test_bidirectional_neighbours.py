@@ -190,12 +190,16 @@ def test_a_guider_gives_the_same_again_and_leaves_its_inputs_alone(svd_inputs, g
 
 
 @pytest.fixture
-def counted_maps(svd, live_maps):
-    """A clone of the small SVD, and the number of maps before and after every call of it; stop: the call that fails."""
+def counted_maps(svd, live_maps, monkeypatch):
+    """A clone of the small SVD, and the number of maps before and after every call of it.
+
+    stop: the call that fails. room: whether the host has the memory for both conditionings at once.
+    """
     from comfy.patcher_extension import WrappersMP
 
-    def make(stop=None, how=None):
+    def make(stop=None, how=None, room=False):
         counts, model = [], svd.clone()
+        monkeypatch.setattr(svd.model, "memory_required", lambda *shape, **_: 0 if room else 1e30)
 
         def watch(executor, *args, **kwargs):
             counts.append([live_maps()])
@@ -219,6 +223,15 @@ def test_one_set_of_maps_is_held_from_a_forward_call_to_its_backward_call(
     model, counts = counted_maps()
     estimate(gi(svd_inputs(), model, rotate_attention=turn))
     assert counts == [[0, layers], [layers, 0]] * 2
+    assert live_maps() == 0
+
+
+def test_two_sets_of_maps_are_held_where_there_is_room_for_both_conditionings(
+    svd_inputs, gi, estimate, counted_maps, live_maps
+):
+    model, counts = counted_maps(room=True)
+    estimate(gi(svd_inputs(), model))
+    assert counts == [[0, 32], [32, 0]]
     assert live_maps() == 0
 
 
