@@ -1,16 +1,18 @@
 """What is done to a finished video: its colours brought to the keyframes, segments joined."""
 
-from comfy_api.latest import InputImpl, Types, io
+from comfy_api.latest import io
 
 from ..frames.fit_host import fitted_picture
+from ..frames.joined_video_host import JoinedComponents
 from ..frames.keyframe_match import match_keyframes
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.segment_join import SEGMENTS, join_segments
 from ..frames.watch_host import watch_frames
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class MatchKeyframes(io.ComfyNode):
+class MatchKeyframes(CheckedNode):
     """Takes away the colour shift of a video near its keyframes."""
 
     @classmethod
@@ -78,7 +80,7 @@ class MatchKeyframes(io.ComfyNode):
         )
 
 
-class JoinSegments(io.ComfyNode):
+class JoinSegments(CheckedNode):
     """Makes one video of several segments."""
 
     @classmethod
@@ -135,6 +137,6 @@ class JoinSegments(io.ComfyNode):
     @classmethod
     def execute(cls, segments: io.Autogrow.Type, overlap: int = 1, blend: int = 0, fps: float = 16.0) -> io.NodeOutput:
         joined = join_segments(segments, overlap, blend, fps, watch_frames)
-        components = Types.VideoComponents(images=joined.images, frame_rate=joined.rate)
-        video = InputImpl.VideoFromComponents(components)
-        return io.NodeOutput(joined.images, video, len(joined.images), joined.report)
+        return io.NodeOutput(
+            joined.images, JoinedComponents(joined.images, joined.rate), len(joined.images), joined.report
+        )

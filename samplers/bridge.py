@@ -31,6 +31,7 @@ from .bridge_schedule import BridgeSchedule, Time, as_float64, per_sample
 Denoise = Callable[[Tensor, float], Tensor]  # (z, t) -> z0_hat
 Noise = Callable[[float, float], Tensor]  # (t, s) -> unit noise like z
 Pin = Callable[[Tensor], Tensor]
+VAE_FAMILY = "inbetween_vae"  # in a prior: the models that its VAE belongs to
 PLACES = "inbetween_keyframes"  # in a prior as a host latent: the latent frames that carry keyframes
 Callback = Callable[[dict[str, Any]], None]
 
