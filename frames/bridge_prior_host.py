@@ -15,8 +15,10 @@ from torch import Tensor
 from .bridge_prior import KINDS, prior_between
 from .fit_host import fitted_picture, fitted_pictures
 from .keyframe_track import Keyframe, KeyframeTrack, colour_frames
-from .wan_layout import nearest_on_grid
+from .vae_family_host import vae_family
+from .wan_layout import nearest_shown
 
+VAE_FAMILY = "inbetween_vae"  # in a latent: the models that its VAE belongs to, "" if unknown
 PLACES = "inbetween_keyframes"  # in a latent: the latent frames that carry keyframes of strength 1
 
 
@@ -51,7 +53,7 @@ def bridge_prior(track: KeyframeTrack, vae: Any, kind: str = "linear", frames: T
         _check_not_empty(track)
         samples = _between_latents(track, vae, kind, places, compression)
     held = [place for place, item in zip(places, track.keyframes, strict=True) if item.strength == 1]
-    return {"samples": samples, PLACES: tuple(held)}
+    return {"samples": samples, PLACES: tuple(held), VAE_FAMILY: vae_family(vae)}
 
 
 def temporal_compression(vae: Any) -> int | None:
@@ -95,7 +97,7 @@ def _whole_video(frames: Tensor, track: KeyframeTrack, compression: int | None) 
         raise ValueError(
             f"frames has {len(colour)} pictures, the length in Keyframes is {track.length}: make as many{other}."
         )
-    return fitted_picture(Keyframe(0, colour), track)
+    return fitted_picture(Keyframe(0, colour, source="frames"), track)
 
 
 def _check_not_empty(track: KeyframeTrack) -> None:
@@ -110,10 +112,10 @@ def _check_grid(track: KeyframeTrack, vae: Any, compression: int | None) -> None
     side = vae.spacial_compression_encode()
     for name, value in (("width", track.width), ("height", track.height)):
         if value % side:
-            nearest = " and ".join(map(str, nearest_on_grid(value, side)))
-            problems.append(f"{name} {value} is not a multiple of {side}, as this vae needs; the nearest are {nearest}")
+            nearest = nearest_shown(value, side)
+            problems.append(f"{name} {value} is not a multiple of {side}, as this vae needs; the {nearest}")
     if compression is not None and (track.length - 1) % compression:
-        nearest = " and ".join(map(str, nearest_on_grid(track.length, compression, 1)))
-        problems.append(f"length {track.length} is not {compression}n+1; the nearest are {nearest}")
+        nearest = nearest_shown(track.length, compression, 1)
+        problems.append(f"length {track.length} is not {compression}n+1; the {nearest}")
     if problems:
         raise ValueError(". ".join(problems) + ". Change it in the Keyframes node.")

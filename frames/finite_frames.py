@@ -8,6 +8,27 @@ from torch import Tensor
 from .keyframe_track import colour_frames
 
 
+def check_pictures(name: str, frames: Tensor) -> None:
+    """Raises ValueError, naming the input, unless these are pictures with a number in every pixel.
+
+    Args:
+        name: the node's input. frames: [N,H,W,C], floating point, N, H and W at least 1, C of 1, 3 or 4.
+    Cost: one sum over all pixels.
+    """
+    if frames.ndim != 4 or not frames.is_floating_point():
+        size = "x".join(map(str, frames.shape))
+        raise ValueError(
+            f"{name} is {size} {'' if frames.is_floating_point() else 'whole '}numbers, not pictures (frames, height, "
+            f"width, colours): connect an image; a mask becomes one by 'Convert Mask to Image'."
+        )
+    count, height, width, _ = frames.shape
+    if not count or not height or not width:
+        raise ValueError(f"{name} is empty ({count} frames of {width}x{height}): connect at least one picture.")
+    colour_frames(frames[:1], name)
+    if not frames.sum(dtype=torch.float32).isfinite():  # much quicker than to look at every pixel
+        finite_frames(name, frames)
+
+
 def finite_frames(name: str, frames: Tensor) -> tuple[Tensor, str]:
     """The video as [N,H,W,3] float32 and a sentence on what was changed ("" if nothing): grey repeated, alpha dropped.
 

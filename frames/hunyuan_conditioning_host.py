@@ -25,6 +25,7 @@ from .hunyuan_layout import known_latents, known_mask, place_in_latents
 from .hunyuan_model_host import CHECKPOINTS, VAE_FILES, check_hunyuan_model
 from .keyframe_report import placement_report
 from .keyframe_track import KeyframeTrack
+from .vae_family_host import tell_unknown, vae_family
 from .wan_layout import check_wan_grid, latent_frame_count
 
 GRID = 16  # pixels: 8 by the VAE and 2 by the model, or 16 and 1 with 1.5
@@ -70,6 +71,7 @@ def hunyuan_conditioning(
     Cost: one VAE encode of one frame, and of five frames per keyframe after frame 0.
     """
     channels = _hunyuan_latent_channels(vae)
+    tell_unknown(vae_family(vae), "HunyuanVideo")
     if model is not None:
         check_hunyuan_model(model, channels)
     track = replace(track, keyframes=tuple(item for item in track.keyframes if item.strength > 0))
@@ -108,12 +110,11 @@ def hunyuan_conditioning(
 def _hunyuan_latent_channels(vae: Any) -> int:
     """16 or 32. Raises ValueError for a VAE that is not HunyuanVideo's."""
     channels, dimensions = getattr(vae, "latent_channels", None), getattr(vae, "latent_dim", 3)
-    network = type(getattr(vae, "first_stage_model", None))
-    own = network.__module__.startswith("comfy.ldm.models.autoencoder")
-    foreign = network.__module__.startswith("comfy.ldm.") and not own
+    foreign = vae_family(vae) not in ("HunyuanVideo", "")
     if channels not in VAE_FILES or dimensions != 3 or foreign or getattr(vae, "not_video", False):
+        network = type(getattr(vae, "first_stage_model", None)).__name__
         raise ValueError(
-            f"vae is not a HunyuanVideo VAE ({network.__name__}, {channels} channels, {dimensions}-D): load "
+            f"vae is not a HunyuanVideo VAE ({network}, {channels} channels, {dimensions}-D): load "
             f"{VAE_FILES[16]} (HunyuanVideo I2V v1) or {VAE_FILES[32]} (HunyuanVideo 1.5 I2V)."
         )
     return channels

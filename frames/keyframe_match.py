@@ -90,6 +90,11 @@ def check_video(images: Tensor, track: KeyframeTrack, strength: float, reach: in
     if images.ndim != 4:
         raise ValueError(f"images must be a video [frames, height, width, channels], got shape {list(images.shape)}.")
     count, height, width = images.shape[:3]
+    if count > track.length and not count % track.length:
+        raise ValueError(
+            f"images has {count} frames, {count // track.length} videos of the {track.length} in Keyframes: give one, "
+            f"with 'ImageFromBatch' (length {track.length}), or set batch_size to 1."
+        )
     if count != track.length:
         raise ValueError(
             f"images has {count} frames, the length in Keyframes is {track.length}: give the whole video, or set "

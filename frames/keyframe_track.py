@@ -94,6 +94,11 @@ class KeyframeTrack:
         if not 0.0 <= keyframe.strength <= 1.0:
             raise ValueError(f"strength of {keyframe.source} must be between 0 and 1, got {keyframe.strength}.")
         taken = self.at(frame)
+        if taken is not None and self.length == 1:
+            raise ValueError(
+                f"length is 1, and {taken.source} is on its only frame, so {keyframe.source} has no place: set length "
+                f"to 2 or more in Keyframes."
+            )
         if taken is not None:
             free = [n for n in (frame - 1, frame + 1) if 0 <= n < self.length and self.at(n) is None]
             nearest = f"; the nearest free frames are {' and '.join(map(str, free))}" if free else ""

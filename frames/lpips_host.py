@@ -64,12 +64,15 @@ def backbone_path(name: str) -> str:
     path = folder_paths.get_full_path(FOLDER, name)
     if path is None:
         folders = folder_paths.get_folder_paths(FOLDER)
-        files = ", ".join(f"{file} ({shown})" for shown, file, *_ in BACKBONES.values())
         raise ValueError(
-            f"backbone {name!r} is not in {folders[0]}. Put one of torchvision's public ImageNet weights there: "
-            f"{files}; the same weights as .safetensors work too. Nothing is downloaded for you."
+            f"backbone {name!r} is not in {folders[0]}. Put one of the public ImageNet weights there: "
+            f"{_public_files()}; the same weights as .safetensors work too. Nothing is downloaded for you."
         )
     return path
+
+
+def _public_files() -> str:
+    return ", ".join(f"{file} ({shown})" for shown, file, *_ in BACKBONES.values())
 
 
 def load_lpips(name: str) -> LPIPSMetric:
@@ -82,10 +85,9 @@ def load_lpips(name: str) -> LPIPSMetric:
     try:
         weights = comfy.utils.load_torch_file(path, safe_load=True)
     except Exception as error:  # every reader fails in its own way; the artist needs one sentence
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
         raise ValueError(
-            f"backbone {name!r} cannot be read as a plain weights file ({reason[:120]}): it is damaged, a web page, or "
-            f"holds more than weights. Get torchvision's file again."
+            f"backbone {name!r} cannot be read as a plain weights file: it is damaged, a web page, or holds more than "
+            f"weights. Get the public file again."
         ) from error
     kind = _backbone_kind(weights, name)
     return LPIPSMetric(kind, _network(kind, weights, name))
@@ -99,8 +101,8 @@ def _backbone_kind(weights: Any, name: str) -> str:
             return kind
     wanted = ", ".join(shown for shown, *_ in BACKBONES.values())
     raise ValueError(
-        f"backbone {name!r} holds none of {wanted} in torchvision's format (it should have weights such as "
-        f"'features.0.weight'); it has {', '.join(list(shapes)[:3]) or 'no tensors'}."
+        f"backbone {name!r} holds none of {wanted}, as they are published for LPIPS: it has "
+        f"{len(shapes) or 'no'} weights, of another kind. Get {_public_files()}."
     )
 
 
@@ -122,14 +124,21 @@ def _network(kind: str, weights: dict[str, Tensor], name: str) -> torch.nn.Modul
     network = random_network(kind)
     backbone = network.get_submodule("net")
     wanted = {key: re.sub(r"^slice\d+", "features", key) for key in backbone.state_dict()}
-    missing = [source for source in wanted.values() if source not in weights]
+    shown, file = BACKBONES[kind][:2]
+    missing = [source for source in wanted.values() if not isinstance(weights.get(source), Tensor)]
     if missing:
-        raise ValueError(f"backbone {name!r} is incomplete: it lacks {missing[0]} and {len(missing) - 1} more.")
-    try:
-        backbone.load_state_dict({key: weights[source].float() for key, source in wanted.items()})
-    except RuntimeError as error:
-        shown = BACKBONES[kind][0]
-        raise ValueError(f"backbone {name!r} has weights of another shape than {shown}'s: {error}") from error
+        raise ValueError(
+            f"backbone {name!r} is incomplete: it lacks {len(missing)} of {shown}'s {len(wanted)} weights. Get {file} "
+            f"again."
+        )
+    sizes = {wanted[key]: value.shape for key, value in backbone.state_dict().items()}
+    wrong = [source for source, size in sizes.items() if weights[source].shape != size]
+    if wrong:
+        raise ValueError(
+            f"backbone {name!r} has {len(wrong)} of {len(wanted)} weights of another shape than {shown}'s: it is of "
+            f"another network. Get {file} again."
+        )
+    backbone.load_state_dict({key: weights[source].float() for key, source in wanted.items()})
     if not all(torch.isfinite(value).all() for value in backbone.state_dict().values()):
         raise ValueError(f"backbone {name!r} has weights that are not numbers (NaN or infinite): get it again.")
     return network

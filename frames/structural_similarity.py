@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .perceptual_distance import Watch
 
+SMALLEST_SIDE = 6  # pixels: the window's half, mirrored
+
 
 class SSIMMetric:
     """Structural distance, 1 - SSIM; computed where the frames are."""
@@ -44,8 +46,16 @@ class SSIMMetric:
             these, those: [n,H,W,3] in 0..1, on one device, sides of at least 6 pixels.
         Returns:
             [n] float32 on the CPU.
+        Raises:
+            ValueError: pictures that are smaller than what the window sees to one side.
         Cost: memory of a few frames. One pair at a time: several are no faster, on the CPU slower.
         """
+        height, width = these.shape[1:3]
+        if min(height, width) < SMALLEST_SIDE:
+            raise ValueError(
+                f"frames are {width}x{height} pixels, 1-SSIM needs at least {SMALLEST_SIDE}x{SMALLEST_SIDE}: make them "
+                f"larger."
+            )
         from kornia.metrics import ssim  # slow to import, and not every graph needs it
 
         done = self._watch(len(these)) if self._watch else None

@@ -7,6 +7,7 @@ latent of each picture travels along for samplers that put it in place.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from .keyframe_track import Keyframe, KeyframeTrack
 
 KEYFRAME = "inbetween_keyframe"  # in a positive conditioning: its picture's clean latent, as the VAE gives it
 FRAMES = "inbetween_frames"  # the length of the video that a conditioning was made for
+TRAINED_SIZES = ((1024, 576), (576, 1024))
+MOST_FPS = 10  # beyond, the pace is not what is asked for
 TRAINED_LENGTHS = "14 (SVD) or 25 (SVD-XT)"
 
 
@@ -50,6 +53,7 @@ def svd_conditioning(
     Cost: one VAE encode per picture, two with noise.
     """
     first, last = _ends(track)
+    _tell_what_is_unusual(track)
     if track.width % 8 or track.height % 8:
         raise ValueError(f"keyframes is {track.width}x{track.height}; SVD needs sides that are multiples of 8.")
     if getattr(vae, "latent_channels", 4) != 4:
@@ -72,6 +76,21 @@ def svd_conditioning(
     shape = (track.length, 4, track.height // 8, track.width // 8)
     empty = torch.zeros(shape, device=comfy.model_management.intermediate_device())
     return SVDConditioning(directions[0], directions[1], {"samples": empty})
+
+
+def _tell_what_is_unusual(track: KeyframeTrack) -> None:
+    """A line in the log for a video unlike those that SVD was trained on."""
+    size, length = (track.width, track.height), track.length
+    found = [f"{length} frames"] if length not in (14, 25) else []
+    found += [f"{track.width}x{track.height}"] if size not in TRAINED_SIZES else []
+    found += [f"{track.fps:g} fps"] if track.fps > MOST_FPS else []
+    if found:
+        logging.warning(
+            "Keyframes to SVD: the track says %s; SVD was trained for %s frames of 1024x576 at about 7 fps, and other "
+            "videos come out worse.",
+            ", ".join(found),
+            TRAINED_LENGTHS,
+        )
 
 
 def _ends(track: KeyframeTrack) -> tuple[Keyframe, Keyframe]:

@@ -22,6 +22,7 @@ from torch import Tensor
 from .fit_host import fitted_picture
 from .keyframe_report import placement_report
 from .keyframe_track import Keyframe, KeyframeTrack
+from .vae_family_host import tell_unknown, vae_family
 from .wan_layout import (
     WanPlacement,
     check_wan_grid,
@@ -30,7 +31,7 @@ from .wan_layout import (
     latent_frame_count,
     place_keyframes,
 )
-from .wan_model_host import check_wan_model
+from .wan_model_host import check_image_features, check_wan_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ def wan_conditioning(
     Cost: one VAE encode of N frames (14B), or one of five frames per keyframe (5B).
     """
     channels = _wan_latent_channels(vae)
+    tell_unknown(vae_family(vae), "Wan")
     if model is not None:
         check_wan_model(model, channels, clip_vision is not None)
     if not track.keyframes:
@@ -107,11 +109,11 @@ def wan_conditioning(
 def _wan_latent_channels(vae: Any) -> int:
     """16 or 48. Raises ValueError for a VAE that is not Wan's."""
     channels, dimensions = getattr(vae, "latent_channels", None), getattr(vae, "latent_dim", 3)
-    network = type(getattr(vae, "first_stage_model", None))
-    foreign = network.__module__.startswith("comfy.ldm.") and not network.__module__.startswith("comfy.ldm.wan.")
-    if channels not in (16, 48) or dimensions != 3 or foreign:
+    family = vae_family(vae)
+    if channels not in (16, 48) or dimensions != 3 or family not in ("Wan", ""):
+        network = type(getattr(vae, "first_stage_model", None)).__name__
         raise ValueError(
-            f"vae is not a Wan VAE ({network.__name__}, {channels} channels, {dimensions}-D): load wan_2.1_vae "
+            f"vae is not a Wan VAE ({network}, {channels} channels, {dimensions}-D): load wan_2.1_vae "
             f"(Wan 2.1 and Wan 2.2 14B) or wan2.2_vae (Wan 2.2 5B)."
         )
     return channels
@@ -131,6 +133,7 @@ def _image_tokens(clip_vision: Any | None, track: KeyframeTrack) -> tuple[Any | 
         ends = [track.keyframes[0]]
         note = f"clip_vision reads {ends[0].source} at frame {ends[0].frame}: there is no keyframe at either end."
     outputs = [clip_vision.encode_image(item.image, crop=False) for item in ends]
+    check_image_features(outputs[0])
     if len(outputs) == 1:
         return outputs[0], note
     tokens = comfy.clip_vision.Output()

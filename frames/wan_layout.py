@@ -68,8 +68,17 @@ def mask_channel(frame: int) -> int:
 
 def nearest_on_grid(value: int, step: int, offset: int = 0) -> tuple[int, ...]:
     """The one or two numbers of the form step*k + offset (k >= 0, at least 1) that lie nearest to value."""
+    smallest = offset or step
+    if value <= smallest:
+        return (smallest,)
     below = (value - offset) // step * step + offset
-    return tuple(number for number in (below, below + step) if number >= max(1, offset))
+    return tuple(number for number in (below, below + step) if number >= smallest)
+
+
+def nearest_shown(value: int, step: int, offset: int = 0) -> str:
+    """`nearest_on_grid` in words: "nearest are 96 and 112", or "nearest is 16" where there is one."""
+    numbers = nearest_on_grid(value, step, offset)
+    return f"nearest {'are' if len(numbers) > 1 else 'is'} {' and '.join(map(str, numbers))}"
 
 
 def check_wan_grid(width: int, height: int, length: int, multiple: int = 16, family: str = "Wan") -> None:
@@ -83,11 +92,10 @@ def check_wan_grid(width: int, height: int, length: int, multiple: int = 16, fam
     problems = []
     for name, value in (("width", width), ("height", height)):
         if value % multiple or value < multiple:
-            nearest = " and ".join(map(str, nearest_on_grid(value, multiple)))
-            problems.append(f"{name} {value} is not a multiple of {multiple}; the nearest are {nearest}")
-    if (length - 1) % 4:
-        nearest = " and ".join(map(str, nearest_on_grid(length, 4, 1)))
-        problems.append(f"length {length} is not 4n+1 for {family}; the nearest are {nearest}")
+            nearest = nearest_shown(value, multiple)
+            problems.append(f"{name} {value} is not a multiple of {multiple}; the {nearest}")
+    if (length - 1) % 4 or length < 1:
+        problems.append(f"length {length} is not 4n+1 for {family}; the {nearest_shown(length, 4, 1)}")
     if problems:
         raise ValueError(". ".join(problems) + ". Change it in the Keyframes node.")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import comfy.model_base  # to tell a Wan model from another
 
+IMAGE_FEATURES = 1280  # numbers per image token that Wan reads
 CONDITION_CHANNELS = {16: 20, 48: 0}  # latent channels: mask and condition channels that hold keyframes
 
 
@@ -51,7 +52,23 @@ def check_wan_guider(guider: Any) -> None:
             "the guider's model is a Wan without condition channels (T2V or VACE), which would not see the keyframes: "
             "connect an I2V or FLF2V checkpoint."
         )
-    _check_image_tokens(model, any("clip_vision_output" in entry for entry in carried))
+    outputs = [entry["clip_vision_output"] for entry in carried if entry.get("clip_vision_output") is not None]
+    _check_image_tokens(model, bool(outputs))
+    for output in outputs:
+        check_image_features(output)
+
+
+def check_image_features(output: Any) -> None:
+    """Raises ValueError for image tokens of another encoder than the one that Wan was trained with.
+
+    output: what the host's CLIP vision model gives.
+    """
+    found = output.penultimate_hidden_states.shape[-1]
+    if found != IMAGE_FEATURES:
+        raise ValueError(
+            f"clip_vision gives {found} numbers per image token, Wan reads {IMAGE_FEATURES}: load "
+            f"clip_vision_h.safetensors."
+        )
 
 
 def _condition_channels(model: Any) -> int:

@@ -12,13 +12,15 @@ from ..frames.keyframe_track import KeyframeTrack
 from ..frames.lpips_host import backbone_files, backbone_path, load_lpips
 from ..frames.perceptual_distance import PerceptualMetric
 from ..frames.structural_similarity import SSIMMetric
+from ..frames.vae_family_host import check_vae_of_model
 from ..frames.wan_model_host import check_wan_guider
 from ..frames.watch_host import watch_frames
 from ..samplers.candidates_host import sample_candidates
+from .checked_node import CheckedNode, FileInput
 from .sockets import KeyframesSocket, MetricSocket
 
 
-class ReverseCandidates(io.ComfyNode):
+class ReverseCandidates(CheckedNode):
     """Runs the reverse pass, stops early, and decodes what it has."""
 
     @classmethod
@@ -77,11 +79,12 @@ class ReverseCandidates(io.ComfyNode):
     ) -> io.NodeOutput:
         check_wan_guider(guider)
         check_hunyuan_guider(guider)
+        check_vae_of_model(vae, guider.model_patcher)
         made = sample_candidates(noise, guider, sampler, sigmas, latent_image, vae, stop_step, stop_sigma)
         return io.NodeOutput(made.frames, made.latent, made.report)
 
 
-class SelectAnchors(io.ComfyNode):
+class SelectAnchors(CheckedNode):
     """Finds where the video breaks and puts the mirrored reverse frame there."""
 
     @classmethod
@@ -212,7 +215,7 @@ class SelectAnchors(io.ComfyNode):
         )
 
 
-class LoadLPIPS(io.ComfyNode):
+class LoadLPIPS(CheckedNode):
     """Loads the perceptual distance of the paper from weights the user has."""
 
     @classmethod
@@ -226,7 +229,7 @@ class LoadLPIPS(io.ComfyNode):
             "AlexNet, SqueezeNet 1.1 or VGG16.",
             search_aliases=["perceptual distance", "alexnet", "vgg16", "squeezenet", "metric"],
             inputs=[
-                io.Combo.Input(
+                FileInput(
                     "backbone",
                     options=files,
                     default=files[0] if files else "alexnet-owt-7be5be79.pth",

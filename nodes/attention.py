@@ -12,10 +12,12 @@ from ..patches.keyframe_attention_settings import KeyframeAttention as Attention
 from ..patches.temporal_rope import MODES
 from ..patches.temporal_rope import TemporalRoPE as RoPESettings
 from ..patches.temporal_rope_host import add_temporal_rope
+from ..samplers.conditioned_video import check_guided_video
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class KeyframeAttention(io.ComfyNode):
+class KeyframeAttention(CheckedNode):
     """Leads every frame's attention from the first keyframe's to the last's."""
 
     @classmethod
@@ -200,7 +202,7 @@ class KeyframeAttention(io.ComfyNode):
         return io.NodeOutput(add_keyframe_attention(model, settings))
 
 
-class TemporalRoPE(io.ComfyNode):
+class TemporalRoPE(CheckedNode):
     """Lets time run at another scale at the ends of the video than in its middle."""
 
     @classmethod
@@ -301,7 +303,7 @@ class TemporalRoPE(io.ComfyNode):
         return io.NodeOutput(add_temporal_rope(model, settings))
 
 
-class AttentionPlot(io.ComfyNode):
+class AttentionPlot(CheckedNode):
     """Shows what Keyframe Attention does at one step."""
 
     @classmethod
@@ -335,9 +337,10 @@ class AttentionPlot(io.ComfyNode):
         noise: io.Noise.Type,
         guider: io.Guider.Type,
         sigmas: io.Sigmas.Type,
-        latent_image: io.Latent.Type,
+        latent_image: dict,
         step: int = 5,
     ) -> io.NodeOutput:
+        check_guided_video("latent_image", latent_image["samples"], guider)
         branches = record_attention(noise, guider, sigmas, latent_image, step)
         curves = {name: AttentionCurve(*item.places, *item.distances) for name, item in branches.items()}
         blocks = max(item.blocks for item in branches.values())

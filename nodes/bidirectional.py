@@ -4,17 +4,25 @@ import os
 
 from comfy_api.latest import io
 
-from ..patches.backward_motion_files_host import extract_motion, load_motion, motion_files, motion_path, unet_files
+from ..patches.backward_motion_files_host import (
+    extract_motion,
+    extraction_state,
+    load_motion,
+    motion_files,
+    motion_path,
+    unet_files,
+)
 from ..patches.temporal_maps_host import TURNS, check_motion_fits, mirrored_attention
 from ..samplers.bidirectional_guider_host import BidirectionalGuider as Guider
 from ..samplers.bidirectional_samplers_host import mpd_sampler, recurrent_sampler, vibid_sampler
 from ..samplers.direction_fusion import FUSIONS, SCHEDULES
 from ..samplers.motion_distillation import BASES
 from ..samplers.recurrence import PATTERNS
+from .checked_node import CheckedNode, FileInput
 from .sockets import BackwardMotionSocket
 
 
-class LoadBackwardMotion(io.ComfyNode):
+class LoadBackwardMotion(CheckedNode):
     """Loads the weights that teach SVD to move backwards."""
 
     @classmethod
@@ -28,7 +36,7 @@ class LoadBackwardMotion(io.ComfyNode):
             "file once with Extract Backward Motion.",
             search_aliases=["generative inbetweening", "svd keyframe interpolation", "reverse motion"],
             inputs=[
-                io.Combo.Input(
+                FileInput(
                     "file",
                     options=files,
                     default=files[0] if files else "svd_backward_motion.safetensors",
@@ -60,7 +68,7 @@ class LoadBackwardMotion(io.ComfyNode):
         return io.NodeOutput(load_motion(file))
 
 
-class ExtractBackwardMotion(io.ComfyNode):
+class ExtractBackwardMotion(CheckedNode):
     """Writes the difference between a fine-tuned SVD UNet and its base to a small file."""
 
     @classmethod
@@ -76,13 +84,13 @@ class ExtractBackwardMotion(io.ComfyNode):
             search_aliases=["generative inbetweening", "svd reverse motion", "convert"],
             is_output_node=True,
             inputs=[
-                io.Combo.Input(
+                FileInput(
                     "finetuned_unet",
                     options=files,
                     tooltip="The fine-tuned UNet, diffusers' layout or the host's, in models/diffusion_models or "
                     "models/checkpoints. Of a UNet in shards, any one.",
                 ),
-                io.Combo.Input(
+                FileInput(
                     "base_unet",
                     options=files,
                     tooltip="The model it was fine-tuned from: the 14-frame SVD (svd.safetensors), not SVD-XT.",
@@ -97,11 +105,19 @@ class ExtractBackwardMotion(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(
+        cls, finetuned_unet: str | None = None, base_unet: str | None = None, filename: str | None = None
+    ) -> str:
+        if finetuned_unet is None or base_unet is None or filename is None:
+            return ""  # linked: its value is known when the graph runs
+        return extraction_state(finetuned_unet, base_unet, filename)
+
+    @classmethod
     def execute(cls, finetuned_unet: str, base_unet: str, filename: str = "svd_backward_motion") -> io.NodeOutput:
         return io.NodeOutput(extract_motion(finetuned_unet, base_unet, filename))
 
 
-class BidirectionalGuider(io.ComfyNode):
+class BidirectionalGuider(CheckedNode):
     """Predicts a video from both ends and fuses the two."""
 
     @classmethod
@@ -205,7 +221,7 @@ class BidirectionalGuider(io.ComfyNode):
         return io.NodeOutput(guider)
 
 
-class RecurrentSampler(io.ComfyNode):
+class RecurrentSampler(CheckedNode):
     """Euler steps that go back and come again."""
 
     @classmethod
@@ -272,7 +288,7 @@ class RecurrentSampler(io.ComfyNode):
         return io.NodeOutput(recurrent_sampler(pattern, repeats, until, jump_length, noise_scale))
 
 
-class ViBiDSampler(io.ComfyNode):
+class ViBiDSampler(CheckedNode):
     """Forward and backward in turn, landing on the other picture each time."""
 
     @classmethod
@@ -310,7 +326,7 @@ class ViBiDSampler(io.ComfyNode):
         return io.NodeOutput(vibid_sampler(end_strength, cfg_pp, renoise))
 
 
-class MPDSampler(io.ComfyNode):
+class MPDSampler(CheckedNode):
     """Early on the backward pass follows the forward pass's motion."""
 
     @classmethod

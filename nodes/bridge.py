@@ -10,10 +10,11 @@ from ..samplers.bridge_sampler_host import MODES, BridgeSettings
 from ..samplers.bridge_sampler_host import BridgeSampler as Sampler
 from ..samplers.bridge_schedule import LARGEST_BETA_1, SCHEDULES, SMALLEST_BETA_1, BridgeSchedule
 from ..samplers.neural_prior_host import neural_prior
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class BridgePrior(io.ComfyNode):
+class BridgePrior(CheckedNode):
     """A first guess of the video, from the keyframes."""
 
     @classmethod
@@ -58,7 +59,7 @@ class BridgePrior(io.ComfyNode):
         return io.NodeOutput(bridge_prior(keyframes, vae, kind, frames))
 
 
-class NeuralPrior(io.ComfyNode):
+class NeuralPrior(CheckedNode):
     """A better first guess, by one call of a model that was trained for it."""
 
     @classmethod
@@ -83,7 +84,7 @@ class NeuralPrior(io.ComfyNode):
         return io.NodeOutput(neural_prior(model, positive, latent))
 
 
-class BridgeSampler(io.ComfyNode):
+class BridgeSampler(CheckedNode):
     """From a prior to a video."""
 
     @classmethod

@@ -7,10 +7,11 @@ from ..frames.keyframe_track import KeyframeTrack
 from ..frames.svd_conditioning_host import svd_conditioning
 from ..frames.wan_conditioning_host import wan_conditioning
 from ..frames.wan_layout import PLACEMENTS
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class WanConditioning(io.ComfyNode):
+class WanConditioning(CheckedNode):
     """Conditions Wan on every keyframe of a track."""
 
     @classmethod
@@ -80,7 +81,7 @@ class WanConditioning(io.ComfyNode):
         return io.NodeOutput(made.positive, made.negative, made.latent, made.report)
 
 
-class HunyuanConditioning(io.ComfyNode):
+class HunyuanConditioning(CheckedNode):
     """Conditions HunyuanVideo on every keyframe of a track."""
 
     @classmethod
@@ -164,7 +165,7 @@ class HunyuanConditioning(io.ComfyNode):
         return io.NodeOutput(made.positive, made.negative, made.latent, made.report)
 
 
-class SVDConditioning(io.ComfyNode):
+class SVDConditioning(CheckedNode):
     """Conditions SVD on the first picture forward in time and on the last backward."""
 
     @classmethod

@@ -12,10 +12,11 @@ from ..frames.structural_similarity import SSIMMetric
 from ..frames.take_ranking import TAKES, best_take
 from ..frames.video_scores import compare_videos
 from ..frames.watch_host import watch_frames
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket, MetricSocket
 
 
-class PickBest(io.ComfyNode):
+class PickBest(CheckedNode):
     """Of several takes of one video, the one that lands on its keyframes and has the smallest seams."""
 
     @classmethod
@@ -71,7 +72,7 @@ class PickBest(io.ComfyNode):
         return io.NodeOutput(best.images, best.index, best.plot, best.report)
 
 
-class CompareVideos(io.ComfyNode):
+class CompareVideos(CheckedNode):
     """How near a video is to a reference, frame by frame."""
 
     @classmethod

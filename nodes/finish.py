@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from comfy_api.latest import InputImpl, Types, io
+from comfy_api.latest import io
 
 from ..frames.fit_host import fitted_picture
+from ..frames.joined_video_host import JoinedComponents
 from ..frames.keyframe_match import match_keyframes
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.segment_join import SEGMENTS, join_segments
 from ..frames.slot_order import only
 from ..frames.watch_host import watch_frames
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class MatchKeyframes(io.ComfyNode):
+class MatchKeyframes(CheckedNode):
     """Takes away the colour shift of a video near its keyframes."""
 
     @classmethod
@@ -81,7 +83,7 @@ class MatchKeyframes(io.ComfyNode):
         )
 
 
-class JoinSegments(io.ComfyNode):
+class JoinSegments(CheckedNode):
     """Makes one video of several segments."""
 
     @classmethod
@@ -148,6 +150,5 @@ class JoinSegments(io.ComfyNode):
         fps: Sequence[float] = (16.0,),
     ) -> io.NodeOutput:
         joined = join_segments(segments, only("overlap", overlap), only("blend", blend), only("fps", fps), watch_frames)
-        components = Types.VideoComponents(images=joined.images, frame_rate=joined.rate)
-        video = InputImpl.VideoFromComponents(components)
+        video = JoinedComponents(joined.images, joined.rate)
         return io.NodeOutput(joined.images, video, len(joined.images), joined.report)

@@ -3,10 +3,11 @@
 from comfy_api.latest import io
 
 from ..frames.keyframe_track import FITS, Keyframe, KeyframeTrack, single_picture
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class Keyframes(io.ComfyNode):
+class Keyframes(CheckedNode):
     """Starts a track: the video's size and length, and the pictures at its ends."""
 
     @classmethod
@@ -99,7 +100,7 @@ class Keyframes(io.ComfyNode):
         return io.NodeOutput(track, fps, length)
 
 
-class AddKeyframe(io.ComfyNode):
+class AddKeyframe(CheckedNode):
     """Puts one more picture on the track."""
 
     @classmethod
@@ -144,7 +145,7 @@ class AddKeyframe(io.ComfyNode):
         return io.NodeOutput(keyframes.with_keyframe(Keyframe(frame, picture, strength, "added image", change)))
 
 
-class ReverseKeyframes(io.ComfyNode):
+class ReverseKeyframes(CheckedNode):
     """Turns the track around in time."""
 
     @classmethod

@@ -5,10 +5,11 @@ from comfy_api.latest import io
 from ..frames.fit_host import fitted_pictures
 from ..frames.keyframe_track import KeyframeTrack
 from ..frames.reverse_prompt import reverse_instruction
+from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
 
 
-class ReversePrompt(io.ComfyNode):
+class ReversePrompt(CheckedNode):
     """Asks a vision-language model for the prompt of the reverse video."""
 
     @classmethod

@@ -12,7 +12,7 @@ Differences: the code also moves 16 output biases, whose difference is 0 (they w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -22,7 +22,8 @@ LAYERS = (
     *(f"output_blocks.{number}.1" for number in range(3, 12)),
 )
 MATRICES = ("to_v", "to_out.0")
-SHOWN = 3  # keys that an error lists
+COUNT = len(LAYERS) * len(MATRICES)
+REMEDIES = ("the UNet that Generative Inbetweening released", "the 14-frame SVD it was made from (svd.safetensors)")
 _HOST = re.compile(
     r"(?:.*\.)?((?:input_blocks|output_blocks)\.\d+\.1|middle_block\.1)\.time_stack\.0\.attn1\.(\S+)\.weight"
 )
@@ -60,37 +61,42 @@ def host_key(key: str) -> str | None:
     return motion_key(layer, matrix) if layer in LAYERS and matrix in MATRICES else None
 
 
-def motion_deltas(finetuned: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def motion_deltas(
+    finetuned: Mapping[str, Tensor],
+    base: Mapping[str, Tensor],
+    names: tuple[str, str] = ("finetuned_unet", "base_unet"),
+) -> dict[str, Tensor]:
     """Fine-tuned minus base of every temporal value and output matrix, by the host's names.
 
     Args:
         finetuned, base: state dicts in the host's or diffusers' layout; only the 32 tensors are read.
+        names: what errors call the two.
     Returns:
         float32, 32 tensors for SVD.
     Raises:
-        ValueError: a tensor is missing from one of them, or has another shape there, or nothing differs.
+        ValueError: a tensor is missing from one of them, or has another shape there, or nothing differs, or a
+            difference is no number.
     """
     of_tuned, of_base = _host_named(finetuned), _host_named(base)
     expected = [motion_key(layer, matrix) for layer in LAYERS for matrix in MATRICES]
-    for name, found in (("finetuned_unet", of_tuned), ("base_unet", of_base)):
-        missing = [key for key in expected if key not in found]
-        if missing:
+    for name, found, remedy in zip(names, (of_tuned, of_base), REMEDIES, strict=True):
+        lacking = sum(key not in found for key in expected)
+        if lacking:
             raise ValueError(
-                f"{name} is no SVD UNet: it lacks {len(missing)} of 32 temporal attention matrices, first "
-                f"{_first(missing)} (or diffusers' names for them)."
+                f"{name} is no SVD UNet: it lacks {lacking} of {COUNT} temporal attention matrices. Choose {remedy}."
             )
-    wrong = [key for key in expected if of_tuned[key].shape != of_base[key].shape]
+    both = " and ".join(names)
+    wrong = [key for key in expected if of_tuned[key].shape != of_base[key].shape or of_base[key].ndim != 2]
     if wrong:
         raise ValueError(
-            f"finetuned_unet and base_unet are of different sizes, first {wrong[0]}: "
-            f"{list(of_tuned[wrong[0]].shape)} and {list(of_base[wrong[0]].shape)}."
+            f"{both} are of different sizes ({_size(of_tuned[wrong[0]].shape)} and {_size(of_base[wrong[0]].shape)}): "
+            f"choose {' and '.join(REMEDIES)}."
         )
     deltas = {key: of_tuned[key].float() - of_base[key].float() for key in expected}
     if not any(value.any() for value in deltas.values()):
-        raise ValueError(
-            "finetuned_unet and base_unet hold the same weights: choose the fine-tuned UNet and the SVD it was made "
-            "from."
-        )
+        raise ValueError(f"{both} hold the same weights: choose {' and '.join(REMEDIES)}.")
+    if not all(value.isfinite().all() for value in deltas.values()):
+        raise ValueError(f"{both} differ by what is no number (NaN or infinite): one is damaged; get both again.")
     return deltas
 
 
@@ -102,16 +108,20 @@ def check_deltas(deltas: Mapping[str, Tensor], sizes: Mapping[str, tuple[int, ..
     """
     foreign, missing = [key for key in deltas if key not in sizes], [key for key in sizes if key not in deltas]
     if foreign or missing:
-        problem = f"it has {_first(foreign)}" if foreign else f"it lacks {_first(missing)}"
+        held = f"{len(foreign)} of its matrices are not in this model"
+        problem = (
+            held if foreign else f"it lacks {len(missing)} of this model's {len(sizes)} temporal attention matrices"
+        )
         raise ValueError(
-            f"the backward-motion file was made for another model: {problem}. This model has {len(sizes)} temporal "
-            f"attention matrices, such as {_first(sizes)}."
+            f"the backward-motion file was made for another model: {problem}. Make it with 'Extract Backward Motion' "
+            f"from the UNet of this model's fine-tune, or load SVD or SVD-XT."
         )
     wrong = [key for key in sizes if tuple(deltas[key].shape) != tuple(sizes[key])]
     if wrong:
         raise ValueError(
-            f"the backward-motion file was made for a model of another width: {wrong[0]} is "
-            f"{list(deltas[wrong[0]].shape)} there and {list(sizes[wrong[0]])} in this model."
+            f"the backward-motion file was made for a model of another width: a matrix is "
+            f"{_size(deltas[wrong[0]].shape)} there and {_size(sizes[wrong[0]])} in this model. Load SVD or SVD-XT, or "
+            f"another file."
         )
 
 
@@ -120,7 +130,5 @@ def _host_named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in named if key is not None}
 
 
-def _first(keys: Iterable[str]) -> str:
-    keys = list(keys)
-    rest = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(keys[:SHOWN]) + rest
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 PAPER_BLOCKS = "5-12"  # KAB's, of Wan 14B's 40
+MOST_LETTERS = 40  # of a text that is shown
 PAPER_SHARE = (5 / 40, 13 / 40)
 
 
@@ -20,12 +21,16 @@ def block_indices(text: str, depth: int) -> tuple[int, ...]:
         ValueError: no item at all, or one that is no number or range, runs backwards, or lies outside the model.
     """
     if not text.strip(" ,"):
-        raise ValueError(f"blocks is {text!r}, which names no block: write for instance 5-12 or 0,3,8-10.")
+        raise ValueError(
+            f"blocks is {text[:MOST_LETTERS]!r}, which names no block: write for instance 5-12 or 0,3,8-10."
+        )
     found: set[int] = set()
     for item in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", item)
+        match = re.fullmatch(r"(\d{1,6})(?:\s*-\s*(\d{1,6}))?", item)
         if match is None:
-            raise ValueError(f"blocks has {item!r}, which is no block or range: write for instance 5-12 or 0,3,8-10.")
+            raise ValueError(
+                f"blocks has {item[:MOST_LETTERS]!r}, which is no block or range: write for instance 5-12 or 0,3,8-10."
+            )
         start, end = int(match[1]), int(match[2] or match[1])
         if start > end:
             raise ValueError(f"blocks has {item!r}, which runs backwards: write {end}-{start}.")

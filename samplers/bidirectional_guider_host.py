@@ -74,9 +74,16 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         """Conditionings (positive, negative) of both directions.
 
         Raises:
-            ValueError: forward and backward have not as many entries.
+            ValueError: forward and backward have not as many entries, or an entry is of another CLIP vision model.
         """
+        wanted = self.model_patcher.model.model_config.unet_config.get("context_dim")
         for name, ahead, back in zip(FORWARD, forward, backward, strict=True):
+            for way, (token, *_) in [("forward", pair) for pair in ahead] + [("backward", pair) for pair in back]:
+                if wanted is not None and token.shape[-1] != wanted:
+                    raise ValueError(
+                        f"{way}_{name} has {token.shape[-1]} numbers per picture, this model reads {wanted}: connect "
+                        f"the clip_vision of the SVD checkpoint to Keyframes to SVD."
+                    )
             if len(ahead) != len(back):
                 raise ValueError(
                     f"forward_{name} has {len(ahead)} entries and backward_{name} {len(back)}: they must belong "
@@ -88,6 +95,9 @@ class BidirectionalGuider(comfy.samplers.CFGGuider):
         """The host's, after what does not belong together was told."""
         if kwargs.get("denoise_mask", args[0] if args else None) is not None:
             raise ValueError(f"{NODE}: latent_image has a noise mask, which has no meaning here: remove it.")
+        if noise.ndim != 4:
+            size = "x".join(map(str, noise.shape))
+            raise ValueError(f"{NODE}: latent_image is {size}, not SVD's: connect the latent of Keyframes to SVD.")
         made_for = {entry[FRAMES] for entries in self.original_conds.values() for entry in entries if FRAMES in entry}
         if made_for and made_for != {len(noise)}:
             wanted = " and ".join(str(count) for count in sorted(made_for))

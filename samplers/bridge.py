@@ -33,6 +33,7 @@ SOLVERS = ("sde", "ode", "ode_2", "euler_maruyama")
 Denoise = Callable[[Tensor, float], Tensor]  # (z, t) -> z0_hat
 Noise = Callable[[float, float], Tensor]  # (t, s) -> unit noise like z
 Pin = Callable[[Tensor], Tensor]
+VAE_FAMILY = "inbetween_vae"  # in a prior: the models that its VAE belongs to
 PLACES = "inbetween_keyframes"  # in a prior as a host latent: the latent frames that carry keyframes
 Callback = Callable[[dict[str, Any]], None]
 

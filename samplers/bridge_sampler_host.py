@@ -14,8 +14,18 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from .bridge import PLACES, Pin, check_prior, check_solver, frame_axis, prior_pin, sample_bridge
+from .bridge import (
+    PLACES,
+    VAE_FAMILY,
+    Pin,
+    check_prior,
+    check_solver,
+    frame_axis,
+    prior_pin,
+    sample_bridge,
+)
 from .bridge_schedule import BridgeSchedule, bridge_times
+from .conditioned_video import check_family, check_guided_video
 from .recurrence import check_schedule
 from .sdedit import Level, levels_of, noised, sample_sdedit
 from .snr_alignment import LARGEST_TAU, AlignedInput, edm_input, flow_input, mixture_to_z0, mode_centring
@@ -97,6 +107,7 @@ class BridgeSampler(comfy.samplers.Sampler):
                 another kind.
         """
         check_schedule(sigmas)
+        check_guided_video("latent_image", noise, model_wrap)
         settings, base = self._settings, model_wrap.inner_model
         flow = is_flow(base.model_sampling)
         _check_run(settings.mode, sigmas, noise)
@@ -142,6 +153,7 @@ class BridgeSampler(comfy.samplers.Sampler):
     def _prior_like(self, noise: Tensor, base: Any) -> Tensor:
         """The prior in the model's scale, for every video of a batch."""
         given = self._prior["samples"]
+        check_family(self._prior.get(VAE_FAMILY, ""), type(base.latent_format).__name__)
         if given.ndim == noise.ndim == 5 and len(given) == 1:
             given = given.expand(len(noise), *given.shape[1:])
         if given.shape[1] != noise.shape[1]:

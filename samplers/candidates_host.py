@@ -13,6 +13,7 @@ import latent_preview  # the host's preview and progress callback
 import torch
 from torch import Tensor
 
+from .conditioned_video import check_guided_video
 from .partial_schedule import AUTO, steps_until
 
 FAMILIES = (comfy.model_base.WAN21, comfy.model_base.HunyuanVideo)
@@ -55,8 +56,10 @@ def sample_candidates(
     patcher = guider.model_patcher
     steps = steps_until(sigmas, stop_step, stop_sigma)
     _check_family(patcher)
+    _check_video(latent_image["samples"])
     samples = comfy.sample.fix_empty_latent_channels(patcher, latent_image["samples"])
     _check_channels(patcher, samples, vae)
+    check_guided_video("latent_image", samples, guider)
     start = {**latent_image, "samples": samples}
     found: dict[str, Tensor] = {}
     sampled = guider.sample(
@@ -94,13 +97,22 @@ def _check_family(patcher: Any) -> None:
         )
 
 
+def _check_video(samples: Tensor) -> None:
+    """Raises ValueError for a latent that is no video's."""
+    if samples.ndim != 5:
+        raise ValueError(
+            f"latent_image is a picture's latent ({'x'.join(map(str, samples.shape))}), this model needs a video's: "
+            f"connect the latent of the conditioning node."
+        )
+
+
 def _check_channels(patcher: Any, samples: Tensor, vae: Any) -> None:
     """Raises ValueError if model, latent and VAE do not belong together."""
     wanted = patcher.model.latent_format.latent_channels
-    if samples.ndim != 5 or samples.shape[1] != wanted:
+    if samples.shape[1] != wanted:
         raise ValueError(
-            f"latent_image has shape {list(samples.shape)}, this model needs a video latent [batch, {wanted}, frames, "
-            f"height, width]: connect the latent of the conditioning node."
+            f"latent_image has {samples.shape[1]} channels, this model's latents have {wanted}: connect the latent of "
+            f"the conditioning node."
         )
     if vae.latent_channels != wanted:
         raise ValueError(f"vae has {vae.latent_channels} latent channels, this model makes {wanted}: load its own VAE.")

@@ -17,7 +17,8 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from .bridge import PLACES, prior_pin
+from .bridge import PLACES, VAE_FAMILY, prior_pin
+from .conditioned_video import check_conditioned_video, check_family
 
 LEVEL = 1.0  # inside every model's range: flow 0..1, SVD up to 700
 
@@ -32,12 +33,21 @@ def neural_prior(model: Any, positive: list, latent: dict[str, Any]) -> dict[str
         ValueError: a latent of another model, one that is all zero, or an estimate that is no number.
     Cost: one model call for each positive conditioning.
     """
-    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    samples, size = latent["samples"], "x".join(map(str, latent["samples"].shape))
+    video = model.model.latent_format.latent_dimensions == 3
+    if samples.ndim != (5 if video else 4):
+        raise ValueError(
+            f"latent is {size}, this model's latents are those of {'videos' if video else 'pictures'}: make it with "
+            f"Bridge Prior and the model's own VAE."
+        )
+    check_conditioned_video("latent", samples, (entry for _, entry, *_ in positive))
+    check_family(latent.get(VAE_FAMILY, ""), type(model.model.latent_format).__name__)
+    samples = comfy.sample.fix_empty_latent_channels(model, samples)
     channels = model.model.latent_format.latent_channels
     if samples.shape[1] != channels:
         raise ValueError(
-            f"latent has shape {list(samples.shape)}, this model's latents have {channels} channels: make it with the "
-            f"model's own VAE."
+            f"latent has {samples.shape[1]} channels, this model's latents have {channels}: make it with the model's "
+            f"own VAE."
         )
     if not samples.any():
         raise ValueError("latent is all zero: connect the prior of Bridge Prior, which holds the keyframes.")

@@ -79,6 +79,8 @@ def server(stand_ins, tmp_path_factory):
     from pack.demo.server import Server
 
     base = prepared_base(tmp_path_factory.mktemp("server"), stand_ins, WORLD_MODELS)
+    odd_values = ROOT / "tests" / "server" / "odd_values"
+    (base / "custom_nodes" / "inbetween-odd-values").symlink_to(odd_values, target_is_directory=True)
     with Server(base) as running:
         yield running
 

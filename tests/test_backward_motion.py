@@ -167,34 +167,37 @@ def test_the_difference_of_half_precision_weights_is_not_rounded_to_half(dtype):
 
 
 def test_the_same_weights_twice_are_refused_and_one_number_is_a_difference():
-    with pytest.raises(ValueError, match="finetuned_unet and base_unet hold the same weights: choose the fine-tuned"):
+    with pytest.raises(ValueError, match="finetuned_unet and base_unet hold the same weights: choose the UNet that"):
         motion_deltas(host_state(1), host_state(1, PREFIX))
     tuned = host_state(1)
     next(iter(tuned.values()))[0, 0] += 1
     assert sum(int(value.count_nonzero()) for value in motion_deltas(tuned, host_state(1, PREFIX)).values()) == 1
 
 
-def test_a_file_that_is_no_svd_unet_is_named_with_the_first_matrices_it_lacks():
-    first = [motion_key("input_blocks.1.1", "to_v"), motion_key("input_blocks.1.1", "to_out.0")]
-    first += [motion_key("input_blocks.2.1", "to_v")]
-    message = f"finetuned_unet is no SVD UNet: it lacks 32 of 32 temporal attention matrices, first {', '.join(first)}"
-    with pytest.raises(ValueError, match=message + " and 29 more "):
+def test_a_file_that_is_no_svd_unet_is_named_with_what_to_choose():
+    message = "finetuned_unet is no SVD UNet: it lacks 32 of 32 temporal attention matrices. Choose the UNet that"
+    with pytest.raises(ValueError, match=message):
         motion_deltas({"conv_in.weight": random(3)}, host_state(2))
     base = host_state(2)
-    del base[first[1]]
-    with pytest.raises(ValueError, match=rf"base_unet is no SVD UNet: it lacks 1 of 32 .* first {first[1]} \(or"):
-        motion_deltas(host_state(1), base)
+    del base[motion_key("input_blocks.1.1", "to_out.0")]
+    with pytest.raises(ValueError, match=r"'b.pth' is no SVD UNet: it lacks 1 of 32 .* Choose the 14-frame SVD"):
+        motion_deltas(host_state(1), base, ("'a.pth'", "'b.pth'"))
     shortened = dict(list(host_state(1).items())[3:])
-    with pytest.raises(ValueError, match=f"finetuned_unet .* lacks 3 of 32 .* first {', '.join(first)} \\(or"):
+    with pytest.raises(ValueError, match="finetuned_unet is no SVD UNet: it lacks 3 of 32"):
         motion_deltas(shortened, host_state(2))
 
 
-def test_weights_of_another_size_are_named_with_both_shapes():
+def test_weights_of_another_size_are_named_with_both_sizes():
     tuned = host_state(1)
-    key = motion_key("middle_block.1", "to_v")
-    tuned[key] = random(6, 5)
-    message = rf"finetuned_unet and base_unet are of different sizes, first {key}: \[6, 5\] and \[4, 4\]"
-    with pytest.raises(ValueError, match=message):
+    tuned[motion_key("middle_block.1", "to_v")] = random(6, 5)
+    with pytest.raises(ValueError, match=r"finetuned_unet and base_unet are of different sizes \(6x5 and 4x4\)"):
+        motion_deltas(tuned, host_state(2))
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    tuned = host_state(1)
+    next(iter(tuned.values()))[0, 0] = float("inf")
+    with pytest.raises(ValueError, match="finetuned_unet and base_unet differ by what is no number"):
         motion_deltas(tuned, host_state(2))
 
 
@@ -211,31 +214,25 @@ def test_a_file_with_the_model_s_names_and_shapes_fits():
     check_deltas(dict(reversed(deltas.items())), {key: torch.Size(size) for key, size in sizes.items()})
 
 
-def test_a_file_with_foreign_tensors_is_refused_and_names_three():
+def test_a_file_with_foreign_tensors_is_refused():
     deltas, sizes = fitting()
-    message = "was made for another model: it has {}. This model has 32 .* such as input_blocks.1.1.time_stack.0.attn1"
-    with pytest.raises(ValueError, match=message.format("a")):
-        check_deltas({**deltas, "a": random(1)}, sizes)
-    with pytest.raises(ValueError, match=message.format("a, b, c and 2 more")):
+    message = "was made for another model: {} of its matrices are not in this model. Make it with 'Extract"
+    with pytest.raises(ValueError, match=message.format(5)):
         check_deltas({**deltas, **{name: random(1) for name in "abcde"}}, sizes)
-    with pytest.raises(ValueError, match=message.format("a")):  # also where something is missing too
+    with pytest.raises(ValueError, match=message.format(1)):  # also where something is missing too
         check_deltas({"a": random(1)}, sizes)
 
 
-def test_a_file_that_lacks_tensors_is_refused_and_names_them():
+def test_a_file_that_lacks_tensors_is_refused():
     deltas, sizes = fitting()
-    last = list(deltas)[-1]
-    del deltas[last]
-    message = f"was made for another model: it lacks {last}. This model has 32 temporal attention matrices"
-    with pytest.raises(ValueError, match=message):
+    del deltas[list(deltas)[-1]]
+    with pytest.raises(ValueError, match="for another model: it lacks 1 of this model's 32 temporal attention matr"):
         check_deltas(deltas, sizes)
-    with pytest.raises(ValueError, match="it lacks .* and 29 more. This model"):
+    with pytest.raises(ValueError, match="it lacks 32 of this model's 32"):
         check_deltas({}, sizes)
 
 
-def test_a_file_for_another_width_is_refused_with_both_shapes():
+def test_a_file_for_another_width_is_refused_with_both_sizes():
     deltas, sizes = fitting()
-    key = motion_key("output_blocks.5.1", "to_out.0")
-    message = rf"a model of another width: {key} is \[8, 4\] there and \[4, 4\] in this model"
-    with pytest.raises(ValueError, match=message):
-        check_deltas({**deltas, key: random(8, 4)}, sizes)
+    with pytest.raises(ValueError, match="a model of another width: a matrix is 8x4 there and 4x4 in this model"):
+        check_deltas({**deltas, motion_key("output_blocks.5.1", "to_out.0"): random(8, 4)}, sizes)

@@ -80,3 +80,9 @@ def test_scaled_blocks_are_some_and_inside_a_model_of_any_depth():
         assert blocks == tuple(range(blocks[0], blocks[-1] + 1))
         assert abs(blocks[0] - depth / 8) <= 0.5
         assert len(blocks) == pytest.approx(depth / 5, abs=1)
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, f"0-{'9' * 5000}", "a" * 5000])
+def test_a_number_of_many_digits_is_no_block_and_is_shown_in_part(text):
+    with pytest.raises(ValueError, match="blocks has '.{40}', which is no block or range"):
+        block_indices(text, 40)

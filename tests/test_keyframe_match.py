@@ -421,6 +421,7 @@ def broken(value):
         (still(7), {"reach": 0}, "reach must be at least 1 frame, got 0"),
         (still(7), {"strength": 1.5}, "strength must be between 0 and 1, got 1.5"),
         (still(7), {"strength": math.nan}, "strength must be between 0 and 1, got nan"),
+        (still(14), {}, "images has 14 frames, 2 videos of the 7 in Keyframes: give one, .* or set batch_size to 1"),
         (still(5), {}, "images has 5 frames, the length in Keyframes is 7: .* or set length to 5 in Keyframes"),
         (still(7)[:, :48], {}, "images is 64x48, the video in Keyframes 64x64: .* set width to 64 and height to 48 in"),
         (still(7)[0], {}, r"images must be a video \[frames, height, width, channels\], got shape \[64, 64, 3\]"),

@@ -93,6 +93,12 @@ def test_strength_may_be_zero_or_one(strength):
     assert track().with_keyframe(Keyframe(3, picture(), strength)).keyframes[0].strength == strength
 
 
+def test_of_two_pictures_for_one_frame_the_length_is_at_fault():
+    track = KeyframeTrack(8, 8, 1).with_keyframe(Keyframe(0, torch.rand(1, 8, 8, 3), source="first_image"))
+    with pytest.raises(ValueError, match="length is 1, and first_image is on its only frame, so last_image has no pl"):
+        track.with_keyframe(Keyframe(-1, torch.rand(1, 8, 8, 3), source="last_image"))
+
+
 def test_a_keyframe_is_what_it_was_made_and_equal_to_itself_alone():
     one = Keyframe(3, picture())
     assert (one.strength, one.source, one.change) == (1.0, "image", "")

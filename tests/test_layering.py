@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("nodes", "frames", "patches", "samplers")
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 STANDARD = {
-    "__future__", "collections", "contextlib", "dataclasses", "enum", "functools", "itertools", "json", "math", "os",
-    "re", "typing", "warnings",
+    "__future__", "collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "itertools", "json",
+    "math", "numbers", "os", "re", "typing", "warnings",
 }  # fmt: skip
 HOST = {
     "comfy_api.latest",
@@ -30,12 +30,15 @@ ALSO = {
     },
     "frames/wan_model_host.py": {"comfy.model_base"},
     "frames/hunyuan_conditioning_host.py": {"node_helpers"},
+    "frames/joined_video_host.py": {"fractions"},
+    "frames/svd_conditioning_host.py": {"logging"},
+    "frames/vae_family_host.py": {"comfy.model_base", "logging"},
     "frames/hunyuan_model_host.py": {"comfy.model_base"},
     "patches/video_model_host.py": {"comfy.model_base", "logging"},
     "patches/keyframe_attention_host.py": {"comfy.ldm.modules.attention"},
     "patches/attention_record_host.py": {"comfy.k_diffusion.sampling", "comfy.sample", "latent_preview"},
     "patches/temporal_maps_host.py": {"threading"},
-    "patches/backward_motion_files_host.py": {"pathlib", "safetensors"},
+    "patches/backward_motion_files_host.py": {"errno", "pathlib", "safetensors"},
     "samplers/bidirectional_guider_host.py": {"comfy.model_base", "logging"},
     "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling"},
     "samplers/bridge_sampler_host.py": {"comfy.k_diffusion.sampling", "comfy.model_sampling", "logging"},

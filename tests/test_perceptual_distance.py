@@ -66,3 +66,10 @@ def test_ssim_between_pictures_is_that_of_a_video_of_both():
     assert torch.equal(SSIMMetric().between(these, those), naive)
     with pytest.raises(ValueError, match="zip"):
         SSIMMetric().between(these, those[:4])
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 64), (64, 5), (1, 1)])
+def test_pictures_smaller_than_half_a_window_are_named(height, width):
+    with pytest.raises(ValueError, match=f"frames are {width}x{height} pixels, 1-SSIM needs at least 6x6: make them"):
+        SSIMMetric().adjacent(torch.rand(2, height, width, 3))
+    assert SSIMMetric().adjacent(torch.rand(2, 6, 6, 3)).isfinite().all()

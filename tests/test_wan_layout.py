@@ -158,7 +158,9 @@ def test_keyframes_on_neighbouring_latents_are_taken(placement):
         ((832, 480, 80), "length 80 is not 4n[+]1 for Wan; the nearest are 77 and 81"),
         ((832, 480, 3), r"the nearest are 1 and 5\. Change it in the Keyframes node\.$"),
         ((500, 480, 81), "width 500 is not a multiple of 16; the nearest are 496 and 512"),
-        ((832, 8, 81), "height 8 is not a multiple of 16; the nearest are 16"),
+        ((-64, 480, 81), "width -64 is not a multiple of 16; the nearest is 16"),
+        ((832, 480, -3), "length -3 is not 4n\\+1 for Wan; the nearest is 1"),
+        ((832, 8, 81), "height 8 is not a multiple of 16; the nearest is 16"),
         ((500, 470, 80), "width 500 .*height 470 .*length 80"),
     ],
 )
@@ -171,7 +173,7 @@ def test_sizes_off_the_grid_name_the_nearest_legal_ones(size, message):
 def test_the_smallest_size_is_the_multiple_and_the_shortest_length_is_1(multiple):
     check_wan_grid(multiple, multiple, 1, multiple)
     for size in ((0, multiple), (multiple, 0)):
-        with pytest.raises(ValueError, match=f"is not a multiple of {multiple}; the nearest are {multiple}"):
+        with pytest.raises(ValueError, match=f"is not a multiple of {multiple}; the nearest is {multiple}"):
             check_wan_grid(*size, 1, multiple)
 
 

@@ -125,6 +125,28 @@ def with_attention(host):
 
 
 @pytest.fixture
+def out_of_memory(host):
+    """A model whose network runs out of memory at one of its calls, once."""
+    import comfy.model_management
+    import comfy.patcher_extension
+
+    def make(model, at_call=2):
+        calls = []
+
+        def call(executor, *arguments, **options):
+            calls.append(len(calls))
+            if len(calls) == at_call:
+                raise comfy.model_management.OOM_EXCEPTION("out of memory")
+            return executor(*arguments, **options)
+
+        other = model.clone()
+        other.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test.memory", call)
+        return other
+
+    return make
+
+
+@pytest.fixture
 def model_call(host):
     """One call of a model's x0 prediction through its wrappers, with the options that the host's sampler gives."""
     import comfy.model_management

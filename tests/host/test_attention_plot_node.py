@@ -84,7 +84,7 @@ def test_a_schedule_of_one_step_has_nothing_to_draw(parts):
     ("attention", "step", "message"),
     [
         (None, 1, "no Keyframe Attention: put that node between the model and the guider"),
-        ({"blocks": "0-1"}, 0, "step is 0; of this schedule of 6 steps, 1 to 5 can be drawn"),
+        ({"blocks": "0-1"}, 0, "step is 0: use a whole number from 1 to 10000; the nearest is 1"),
         ({"blocks": "0-1"}, 6, "step is 6; of this schedule of 6 steps, 1 to 5 can be drawn"),
         ({"blocks": "0-1"}, 5, "at step 5 of 6 no block is biased: choose a step up to end_percent"),
         ({"blocks": "5-12"}, 1, "at step 1 of 6 no block is biased: .* blocks that the model has"),

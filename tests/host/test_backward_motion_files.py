@@ -1,11 +1,15 @@
 """Extract and Load Backward Motion: every layout and kind of file, precision, use in a run, refused files."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from pack.tests.plain_words import is_plain
 
 PREFIX = "model.diffusion_model."
 HOST_LAYERS = [f"input_blocks.{number}.1" for number in (1, 2, 4, 5, 7, 8)]
@@ -204,29 +208,92 @@ def test_a_name_that_is_none_is_refused(extracted, tuned, base, filename, motion
     assert sorted(motion_folder.glob("**/*")) == before
 
 
+@pytest.mark.parametrize("filename", ["a\0b", "a\nb", "a\tb", "\ud800"])
+def test_a_name_that_cannot_be_shown_is_refused(extracted, tuned, base, filename):
+    with pytest.raises(ValueError, match="filename is '.*': give a plain name such as svd_backward_motion") as error:
+        extracted(tuned, base, filename)
+    assert is_plain(str(error.value))
+
+
+@pytest.mark.parametrize("filename", ["n" * 300, "\u6f22" * 100])
+def test_a_name_longer_than_a_file_s_is_refused(extracted, tuned, base, filename):
+    with pytest.raises(ValueError, match=f"filename has {len(filename)} letters, more than a file's name can have"):
+        extracted(tuned, base, filename)
+
+
+@pytest.mark.parametrize(("number", "reason"), [(errno.ENOSPC, "the disk is full"), (errno.EIO, "does not take it")])
+def test_what_cannot_be_written_is_told_and_leaves_no_half_file(
+    extracted, tuned, base, motion_folder, monkeypatch, number, reason
+):
+    """The disk takes a part and then no more."""
+    real = Path.write_bytes
+
+    def write(path, content):
+        real(path, content[:100])
+        raise OSError(number, os.strerror(number))
+
+    before = sorted(motion_folder.glob("**/*"))
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(ValueError, match=f"filename '.*' cannot be written to .*backward_motion: .*{reason}") as error:
+        extracted(tuned, base)
+    assert is_plain(str(error.value))
+    assert sorted(motion_folder.glob("**/*")) == before
+
+
+def test_a_file_in_place_of_the_folder_is_told(extracted, tuned, base, written, tmp_path, monkeypatch):
+    import pack.patches.backward_motion_files_host as files
+
+    sources = written(tuned, "tuned.safetensors"), written(base, "base.safetensors")
+    shut = tmp_path / "shut"
+    shut.write_text("")
+    monkeypatch.setattr(files, "_target", lambda name: shut / f"{name}.safetensors")
+    with pytest.raises(ValueError, match=f"filename '{tmp_path.name}' cannot be written to .*: a file lies where"):
+        extracted(*sources)
+
+
+def test_it_runs_again_when_its_file_is_gone_or_a_source_is_another(nodes, written, extracted, tuned, base, tmp_path):
+    """The host runs a node again when its fingerprint is another."""
+    names = written(tuned, "tuned.safetensors"), written(base, "base.safetensors"), tmp_path.name
+    state = nodes.ExtractBackwardMotion.fingerprint_inputs
+    _, path = extracted(*names)
+    done = state(*names)
+    assert state(*names) == done
+    path.unlink()
+    assert state(*names) != done
+    extracted(*names)
+    done = state(*names)
+    written({name: value + 1 for name, value in tuned.items()}, "tuned.safetensors")
+    assert state(*names) != done
+    assert state("gone.safetensors", *names[1:]) == state(names[0], names[1], "a\0b") == state(None, *names[1:]) == ""
+
+
 @pytest.mark.parametrize(("which", "name"), [(0, "finetuned_unet"), (1, "base_unet")])
-def test_a_unet_that_is_no_svd_is_named_with_the_first_matrices_it_lacks(extracted, tuned, base, which, name):
+def test_a_unet_that_is_no_svd_is_named_with_its_file_and_what_to_choose(extracted, tuned, base, which, name):
     """An image model has attention over space only."""
     states = [tuned, base]
     states[which] = {key: value for key, value in tuned.items() if "time_stack" not in key}
-    first = f"{FIRST.format('to_v')}, {FIRST.format('to_out.0')}, input_blocks.2.1.time_stack.0.attn1.to_v.weight"
-    with pytest.raises(ValueError, match=f"{name} is no SVD UNet: it lacks 32 of 32 .*, first {first} and 29 more"):
+    message = f"^{name} '.*/{('tuned', 'base')[which]}.safetensors' is no SVD UNet: it lacks 32 of 32 .*Choose the"
+    with pytest.raises(ValueError, match=message):
         extracted(*states)
 
 
-def test_a_unet_that_lacks_some_is_named_with_them(extracted, tuned, base, motion_folder, tmp_path):
+def test_a_unet_that_lacks_some_is_named(extracted, tuned, base, motion_folder, tmp_path):
     lacking = {key: value for key, value in in_layout(tuned, "diffusers").items() if "mid_block" not in key}
-    first = "middle_block.1.time_stack.0.attn1.to_v.weight, middle_block.1.time_stack.0.attn1.to_out.0.weight .or"
-    with pytest.raises(ValueError, match=f"finetuned_unet is no SVD UNet: it lacks 2 of 32 .*, first {first}"):
+    with pytest.raises(ValueError, match="finetuned_unet '.*' is no SVD UNet: it lacks 2 of 32 temporal"):
         extracted(lacking, base)
     assert not (motion_folder / f"{tmp_path.name}.safetensors").exists()
 
 
-def test_a_base_of_another_width_is_named_with_both_shapes(extracted, tuned, base):
+def test_a_base_of_another_width_is_named_with_both_sizes(extracted, tuned, base):
     wide = {key: torch.zeros(64, 64) if key == FIRST.format("to_out.0") else value for key, value in base.items()}
-    message = rf"of different sizes, first {FIRST.format('to_out.0')}: \[32, 32\] and \[64, 64\]"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"are of different sizes \(32x32 and 64x64\): choose the UNet that"):
         extracted(tuned, wide)
+
+
+def test_weights_that_are_no_numbers_are_refused(extracted, tuned, base):
+    broken = {key: torch.full_like(value, torch.nan) for key, value in tuned.items()}
+    with pytest.raises(ValueError, match="differ by what is no number"):
+        extracted(broken, base)
 
 
 def test_a_file_that_is_gone_is_named(extracted, base):
@@ -240,8 +307,9 @@ def test_a_file_that_is_gone_is_named(extracted, base):
 def test_a_file_that_is_no_weights_file_is_named(written, extracted, base, models_folder, name):
     known = written({"a": torch.zeros(1)}, name)
     (models_folder / "diffusion_models" / known).write_text("<html>404</html>")
-    with pytest.raises(ValueError, match=f"{name} cannot be read as a weights file .*"):
+    with pytest.raises(ValueError, match=f"file '{name}' cannot be read as a weights file: it is") as error:
         extracted(known, base)
+    assert is_plain(str(error.value))
 
 
 class Harmful:
@@ -257,7 +325,7 @@ class Harmful:
 def test_a_torch_file_with_code_in_it_is_refused_and_not_run(written, extracted, base, models_folder, tmp_path):
     known = written({"a": torch.zeros(1)}, "unet.bin")
     torch.save({"a": torch.zeros(1), "b": Harmful(tmp_path / "made")}, models_folder / "diffusion_models" / known)
-    with pytest.raises(ValueError, match="unet.bin cannot be read as a weights file"):
+    with pytest.raises(ValueError, match="file 'unet.bin' cannot be read as a weights file"):
         extracted(known, base)
     assert not (tmp_path / "made").exists()
 
@@ -301,11 +369,12 @@ def test_a_file_that_is_not_there_is_told_before_the_graph_runs(nodes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("unet", "holds no backward motion: it has out.0, out.1, out.2.bias. A whole UNet is turned into such a"),
-        ("diffusers", "holds no backward motion: it has (down|mid|up)_blocks?.*, .*, .* A whole UNet is turned into"),
-        ("lora", "holds no backward motion: it has lora_up.a, lora_up.b, lora_up.c. A whole UNet"),
-        ("empty", "holds no backward motion: it has no tensors"),
-        ("text", "cannot be read as safetensors .*"),
+        ("unet", "holds no backward motion: 3 of its weights are of another kind. A whole UNet is turned into such a"),
+        ("diffusers", "holds no backward motion: 32 of its weights are of another kind. A whole UNet is turned into"),
+        ("lora", "holds no backward motion: 4 of its weights are of another kind. A whole UNet"),
+        ("empty", "holds no backward motion: it is empty"),
+        ("nan", "has weights that are no numbers"),
+        ("text", "cannot be read as a weights file: it is damaged"),
     ],
 )
 def test_a_foreign_file_is_told(nodes, motion_folder, motion, base, tmp_path, content, message):
@@ -314,6 +383,7 @@ def test_a_foreign_file_is_told(nodes, motion_folder, motion, base, tmp_path, co
         "diffusers": in_layout(motion, "diffusers"),
         "lora": {f"lora_up.{letter}": torch.ones(1) for letter in "abcd"},
         "empty": {},
+        "nan": {key: torch.full_like(value, torch.nan) for key, value in motion.items()},
     }
     motion_folder.mkdir(exist_ok=True)
     path = motion_folder / f"{tmp_path.name}.safetensors"
@@ -328,9 +398,9 @@ def test_a_foreign_file_is_told(nodes, motion_folder, motion, base, tmp_path, co
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("fewer", f"made for another model: it lacks {FIRST.format('to_v')}. This model has 32 temporal attention"),
-        ("wider", rf"for a model of another width: {FIRST.format('to_v')} is \[64, 64\] there and \[32, 32\] in this"),
-        ("foreign", "made for another model: it has input_blocks.3.1.time_stack.0.attn1.to_v.weight. This model has"),
+        ("fewer", "made for another model: it lacks 1 of this model's 32 temporal attention matrices"),
+        ("wider", "for a model of another width: a matrix is 64x64 there and 32x32 in this model"),
+        ("foreign", "made for another model: 1 of its matrices are not in this model"),
     ],
 )
 def test_weights_of_another_architecture_are_refused_by_the_guider(svd_inputs, gi, motion, change, message):

@@ -172,6 +172,26 @@ def test_a_run_that_is_cancelled_ends_at_the_next_model_call(name, svd, guider, 
     assert torch.equal(run(one, used)[1], run(guider(), sampler(name))[1])
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_after_a_run_that_ran_out_of_memory_the_next_is_as_ever(name, svd, guider, sampler, run, out_of_memory):
+    import comfy.model_management
+
+    one, used = guider(out_of_memory(svd, at_call=3)), sampler(name)
+    with pytest.raises(comfy.model_management.OOM_EXCEPTION):
+        run(one, used)
+    assert torch.equal(run(one, used)[1], run(guider(), sampler(name))[1])
+
+
+def test_out_of_memory_within_a_recurrence_leaves_no_map(svd, svd_inputs, gi, sampler, run, live_maps, out_of_memory):
+    import comfy.model_management
+
+    one, used = gi(svd_inputs(), out_of_memory(svd, at_call=4), cfg=1.0), sampler("repeat")
+    with pytest.raises(comfy.model_management.OOM_EXCEPTION):
+        run(one, used)
+    assert live_maps() == 0
+    assert torch.equal(run(one, used)[1], run(gi(svd_inputs(), cfg=1.0), sampler("repeat"))[1])
+
+
 def test_a_cancel_within_a_recurrence_leaves_no_map(svd, svd_inputs, gi, sampler, run, live_maps, watched):
     import comfy.model_management
 

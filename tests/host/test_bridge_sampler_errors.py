@@ -20,16 +20,16 @@ def random(*shape, seed=0):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "full"}, "mode must be one of saf, partial, unaligned, sdedit, got 'full'"),
-        ({"solver": "heun"}, "solver must be one of sde, ode, ode_2, euler_maruyama, got 'heun'"),
-        ({"schedule": "cosine"}, "schedule must be one of gmax, vp, got 'cosine'"),
-        ({"centring": 1.5}, "centring is 1.5: use 0 .* to 1"),
-        ({"centring": -0.1}, "centring is -0.1: use 0 .* to 1"),
+        ({"mode": "full"}, "mode is 'full', which it does not know: use saf, partial, unaligned or sdedit"),
+        ({"solver": "heun"}, "solver is 'heun', which it does not know: use sde, ode, ode_2 or euler_maruyama"),
+        ({"schedule": "cosine"}, "schedule is 'cosine', which it does not know: use gmax or vp"),
+        ({"centring": 1.5}, "centring is 1.5: use a number from 0 to 1; the nearest is 1"),
+        ({"centring": -0.1}, "centring is -0.1: use a number from 0 to 1; the nearest is 0"),
         ({"beta_0": 50.0}, "beta_0 is 50 and beta_1 is 50, but beta_0 must be the smaller: take beta_0 below 50, or"),
         ({"beta_0": 60.0}, "beta_0 is 60 and beta_1 is 50, but beta_0 must be the smaller: take beta_0 below 50, or"),
-        ({"beta_0": 0.0}, "beta_0 is 0: use a number above 0; 0.01 is usual for gmax"),
-        ({"beta_1": 2000.0}, "beta_1 is 2000: the nearest that works is 1000"),
-        ({"beta_1": math.nan}, "beta_1 is nan, which is no number"),
+        ({"beta_0": 0.0}, "beta_0 is 0: use a number from 1e-06 to 1000"),
+        ({"beta_1": 2000.0}, "beta_1 is 2000: use a number from 1e-06 to 1000; the nearest is 1000"),
+        ({"beta_1": math.nan}, "beta_1 is NaN, which is no number"),
     ],
 )
 @pytest.mark.parametrize("mode", ["saf", "sdedit"])
@@ -45,9 +45,7 @@ def test_a_prior_that_is_no_prior_is_refused_when_the_sampler_is_made(bridge_par
     prior = bridge_parts("t2v").prior
     with pytest.raises(ValueError, match="prior is all zero, as an empty latent is, and holds no picture: connect Bri"):
         bridge_sampler({**prior, "samples": torch.zeros(1, 16, 5, 4, 6)}, mode)
-    with pytest.raises(
-        ValueError, match=r"prior holds values that are not numbers .NaN or infinite.: look at the node"
-    ):
+    with pytest.raises(ValueError, match=r"prior has values that are no numbers .NaN or infinite.: make it again"):
         bridge_sampler({**prior, "samples": prior["samples"].index_fill(2, torch.tensor([1]), math.nan)}, mode)
 
 

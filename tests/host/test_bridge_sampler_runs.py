@@ -204,6 +204,19 @@ def test_a_run_that_is_cancelled_ends_at_the_next_model_call(
     assert torch.equal(bridged(of, used, model), bridged(of, bridge_sampler(of.prior, mode, solver=solver)))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_after_a_run_that_ran_out_of_memory_the_next_is_as_ever(
+    bridge_parts, bridge_sampler, bridged, out_of_memory, mode
+):
+    import comfy.model_management
+
+    of = bridge_parts("t2v")
+    model, used = out_of_memory(of.model), bridge_sampler(of.prior, mode)
+    with pytest.raises(comfy.model_management.OOM_EXCEPTION):
+        bridged(of, used, model)
+    assert torch.equal(bridged(of, used, model), bridged(of, bridge_sampler(of.prior, mode)))
+
+
 # noise and batches
 
 

@@ -179,18 +179,54 @@ def test_cancel_stops_within_one_model_call_and_the_next_run_is_whole(node, part
     assert torch.equal(node.execute(**parts, stop_step=3).args[0], expected)
 
 
+def test_after_a_run_that_ran_out_of_memory_the_next_is_whole(node, parts, host):
+    import comfy.model_management as management
+
+    expected = node.execute(**parts, stop_step=3).args[0]
+
+    def fail():
+        raise management.OOM_EXCEPTION("out of memory")
+
+    calls = Calls(parts["guider"], at_call=2, do=fail)
+    with pytest.raises(management.OOM_EXCEPTION):
+        node.execute(**parts, stop_step=8)
+    assert calls.count == 2
+    assert torch.equal(node.execute(**parts, stop_step=3).args[0], expected)
+
+
+def test_a_latent_of_another_length_or_size_than_the_conditioning_is_named(node, parts):
+    calls = Calls(parts["guider"])
+    for shape, given in (((1, 16, 4, 4, 4), "4 latent frames of 4x4"), ((1, 16, 5, 4, 6), "5 latent frames of 6x4")):
+        with pytest.raises(
+            ValueError, match=f"latent_image has {given}, the conditioning was made for 5 latent frames of 4x4: connect"
+        ):
+            node.execute(**{**parts, "latent_image": {"samples": torch.zeros(shape)}}, stop_step=3)
+    assert calls.count == 0
+
+
+def test_a_vae_of_hunyuanvideo_with_as_many_channels_is_named_before_sampling(node, parts):
+    from comfy.ldm.models.autoencoder import AutoencodingEngine
+
+    class HunyuanVAE:
+        latent_channels, latent_dim = 16, 3
+        first_stage_model = AutoencodingEngine.__new__(AutoencodingEngine)
+
+    calls = Calls(parts["guider"])
+    with pytest.raises(ValueError, match="vae is of HunyuanVideo, the model is Wan: .* load wan_2.1_vae or wan2.2_vae"):
+        node.execute(**{**parts, "vae": HunyuanVAE()}, stop_step=3)
+    assert calls.count == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"stop_step": 11}, "stop_step 11 is above the 10 steps of sigmas: use 1 to 10, 0 for all, or -1"),
         ({"sigmas": torch.ones(1)}, "sigmas has no step"),
-        (
-            {"stop_step": -2},
-            "stop_step -2 is outside the 10 steps of sigmas: use 1 to 10, 0 for all, or -1, which chooses 3 here",
-        ),
-        ({"stop_sigma": float("nan")}, "stop_sigma must be a noise level of at least 0, got nan"),
+        ({"stop_step": -2}, "stop_step is -2: use a whole number from -1"),
+        ({"stop_sigma": float("nan")}, "stop_sigma is NaN, which is no number"),
         ({"stop_sigma": 1.5}, "stop_sigma 1.5 is outside this schedule"),
-        ({"latent_image": {"samples": torch.ones(1, 48, 5, 2, 2)}}, r"latent_image has shape \[1, 48, 5, 2, 2\], .*16"),
+        ({"latent_image": {"samples": torch.ones(1, 48, 5, 2, 2)}}, "latent_image has 48 channels, .* latents have 16"),
+        ({"latent_image": {"samples": torch.ones(1, 16, 8, 8)}}, r"latent_image is a picture's latent \(1x16x8x8\)"),
     ],
 )
 def test_bad_input_is_named(node, parts, change, message):

@@ -144,6 +144,15 @@ def test_the_video_is_written_as_the_host_writes_its_own(finish, host, right):
     assert all((one == other).all() for one, other in zip(*decoded, strict=True))
 
 
+@pytest.mark.parametrize(("height", "width", "even"), [(47, 64, "64x46"), (48, 63, "62x48")])
+def test_a_side_of_odd_length_is_told_when_the_video_is_saved(finish, right, height, width, even):
+    cut = right[:, :height, :width]
+    images, video, *_ = finish.JoinSegments.execute({"segment_1": cut}).args
+    assert torch.equal(images, cut)
+    with pytest.raises(ValueError, match=f"the joined video is {width}x{height}, and a video file needs even .*{even}"):
+        video.save_to(BytesIO())
+
+
 def test_joining_shows_progress_and_can_be_cancelled(finish, right, progress, cancelled):
     import comfy.model_management as management
 

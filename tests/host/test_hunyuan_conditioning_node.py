@@ -1,5 +1,7 @@
 """InbetweenHunyuanConditioning: equal to the host's nodes at the start, later keyframes, the AFB chain, refusals."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -414,7 +416,9 @@ def test_a_clip_vision_of_another_kind_is_named(node, hunyuan_vaes, clip_vision,
 
 
 def test_clip_vision_is_not_run_for_v1_and_that_is_told(node, hunyuan_vaes, texts, pictures):
-    made = node.execute(*texts, hunyuan_vaes["v1"], track_of(pictures), clip_vision=object()).args
+    made = node.execute(
+        *texts, hunyuan_vaes["v1"], track_of(pictures), clip_vision=SimpleNamespace(encode_image=None)
+    ).args
     assert "clip_vision is not used by HunyuanVideo I2V v1" in made[3]
 
 

@@ -181,11 +181,26 @@ def test_an_empty_latent_is_refused_before_the_model_is_called(node, load_wan, c
 
 def test_a_latent_of_another_model_is_refused_before_the_model_is_called(node, load_wan, conditioned, watched):
     model, calls = watched(load_wan("t2v"))
-    message = (
-        r"latent has shape \[1, 48, 5, 4, 6\], this model's latents have 16 channels: make it with the model's own"
-    )
+    message = "latent has 48 channels, this model's latents have 16: make it with the model's own VAE"
     with pytest.raises(ValueError, match=message):
         node.execute(model, conditioned("t2v")[0], latent_of((1, 48, 5, 4, 6)))
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("latent", "message"),
+    [
+        (latent_of((1, 16, 4, 6)), "latent is 1x16x4x6, this model's latents are those of videos: make it with Bridge"),
+        (latent_of((1, 16, 4, 4, 6)), "latent has 4 latent frames of 6x4, the conditioning was made for 5 latent fram"),
+        ({**latent_of((1, 16, 5, 4, 6)), "inbetween_vae": "HunyuanVideo"}, "prior was made with the VAE of Hunyuan"),
+    ],
+)
+def test_a_latent_of_another_video_is_refused_before_the_model_is_called(
+    node, load_wan, conditioned, watched, latent, message
+):
+    model, calls = watched(load_wan("i2v_14b"))
+    with pytest.raises(ValueError, match=message):
+        node.execute(model, conditioned("i2v_14b")[0], latent)
     assert calls == []
 
 

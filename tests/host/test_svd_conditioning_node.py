@@ -215,3 +215,21 @@ def test_a_video_of_one_frame_is_refused(made, track_of):
         ValueError, match="keyframes has a length of 1; SVD makes 2 frames or more, best 14 .SVD. or 25"
     ):
         made(track_of([0], length=1))
+
+
+def test_a_video_unlike_those_of_the_training_is_told_in_the_log(track_of, caplog):
+    from pack.frames.svd_conditioning_host import _tell_what_is_unusual
+
+    for told in ((track_of(width=1024, height=576, length=25)), (track_of(width=576, height=1024, length=14))):
+        _tell_what_is_unusual(told)
+    assert not caplog.records
+    _tell_what_is_unusual(track_of(width=96, height=64, length=9, fps=16.0))
+    assert "the track says 9 frames, 96x64, 16 fps; SVD was trained for 14 (SVD) or 25 (SVD-XT) frames" in caplog.text
+
+
+def test_a_token_of_another_encoder_is_refused_by_the_guider(svd, svd_inputs, bidirectional):
+    inputs = svd_inputs()
+    token, values = inputs.conditionings["backward_negative"][0]
+    inputs.conditionings["backward_negative"] = [[torch.ones(1, 1, token.shape[-1] + 1), values]]
+    with pytest.raises(ValueError, match="backward_negative has .* numbers per picture, this model reads .*SVD check"):
+        bidirectional(svd, inputs)

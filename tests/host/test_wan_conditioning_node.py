@@ -1,5 +1,7 @@
 """InbetweenWanConditioning: equal to the host's node at the ends, every placement between, 5B, and refusals."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -259,7 +261,7 @@ def test_model_and_vae_of_different_wans_are_named(node, load_wan, wan_vae, vae_
 
 def test_a_model_that_is_not_wan_is_named(node, wan_vae, prompts, pictures):
     class Patcher:
-        model = torch.nn.Identity()
+        model, model_options = torch.nn.Identity(), None
 
     with pytest.raises(ValueError, match="model is Identity, not Wan"):
         node.execute(prompts.positive, prompts.negative, wan_vae, track_of(pictures), model=Patcher())
@@ -275,3 +277,27 @@ def test_a_track_without_ends_shows_its_first_keyframe_to_clip_vision(node, wan_
     made = node.execute(prompts.positive, prompts.negative, wan_vae, track, clip_vision=clip_vision).args
     assert values(made[0])["clip_vision_output"].penultimate_hidden_states.shape == (1, 257, 1280)
     assert "clip_vision reads middle at frame 12: there is no keyframe at either end." in made[3]
+
+
+@pytest.mark.parametrize("size", [1024, 768])
+def test_an_encoder_of_another_kind_is_named(node, wan_vae, prompts, pictures, size):
+    class Encoder:
+        def encode_image(self, image, crop):
+            return SimpleNamespace(penultimate_hidden_states=torch.ones(1, 257, size))
+
+    with pytest.raises(ValueError, match=f"clip_vision gives {size} numbers per image token, Wan reads 1280: load cl"):
+        node.execute(prompts.positive, prompts.negative, wan_vae, track_of(pictures), clip_vision=Encoder())
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 500), (500, 1)])
+def test_a_picture_so_narrow_that_the_crop_takes_all_of_it_is_named(width, height):
+    from pack.frames.fit_host import fitted_picture
+
+    sliver = Keyframe(0, torch.rand(1, height, width, 3), source="first_image")
+    with pytest.raises(ValueError, match=f"first_image is {width}x{height}, so narrow that fit 'crop' leaves nothing"):
+        fitted_picture(sliver, KeyframeTrack(64, 64, 9))
+    for fit in ("pad", "stretch"):
+        assert fitted_picture(sliver, KeyframeTrack(64, 64, 9, fit=fit)).shape == (1, 64, 64, 3)
+    for side in range(2, 70):  # whatever has a pixel left is cropped
+        narrow = Keyframe(0, torch.rand(1, 64, side, 3))
+        assert fitted_picture(narrow, KeyframeTrack(64, 64, 9)).shape == (1, 64, 64, 3)
