@@ -145,8 +145,26 @@ def node_by_title(graph: Graph, title: str) -> str:
     return found[0]
 
 
+def needed_for(graph: Graph, output: str) -> Graph:
+    """The part of a graph that one node needs."""
+    wanted, found = [output], {}
+    while wanted:
+        key = wanted.pop()
+        if key not in found:
+            found[key] = graph[key]
+            wanted += [value[0] for value in graph[key]["inputs"].values() if is_link(value)]
+    return found
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input comes from another node."""
+    return isinstance(value, list)
+
+
 def _widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    values = list(node.get("widgets_values") or [])
+    given = node.get("widgets_values") or []
+    named = given if isinstance(given, Mapping) else {}  # some packs' nodes save their values by name
+    values = [] if named else list(given)
     found = {}
     for group in ("required", "optional"):
         for name in info["input_order"].get(group, []):
@@ -155,7 +173,7 @@ def _widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
             if (not isinstance(kind, list) and kind not in WIDGETS) or options.get("forceInput"):
                 continue
             if not values:  # the widget is newer than the file
-                found[name] = _default(node, name, kind, options)
+                found[name] = named[name] if name in named else _default(node, name, kind, options)
                 continue
             found[name] = values.pop(0)
             if options.get("control_after_generate"):

@@ -169,5 +169,8 @@ def test_a_widget_that_is_newer_than_the_file_has_its_default():
     info["Add"]["input_order"] = {"required": ["a", "b"], "optional": list(newer)}
     flow = workflow([node(1, "Add", [], [1, 2])], [])
     assert parts(api_graph(flow, info))["1"][1] == {"a": 1, "b": 2, "bits": 8, "codec": "auto", "way": "x"}
+    by_name = {**node(1, "Add"), "widgets_values": {"b": 2, "a": 1, "codec": "h264"}}
+    saved = parts(api_graph(workflow([by_name], []), info))["1"][1]
+    assert saved == {"a": 1, "b": 2, "bits": 8, "codec": "h264", "way": "x"}
     with pytest.raises(ValueError, match=r"node 1 \(Add\) has no value for b"):
         api_graph(workflow([node(1, "Add", [], [1])], []), info)
