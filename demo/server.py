@@ -18,7 +18,14 @@ __all__ = ["PortTakenError", "PromptError", "Server"]
 ROOT = Path(__file__).resolve().parents[1]
 PACK_FOLDER = "comfyui-inbetween"
 HANGS_AFTER = 1800.0  # seconds; much more than a slow machine needs for anything that is waited for here
-DIE_WITH_PARENT = 1  # Linux: prctl(PR_SET_PDEATHSIG)
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+END_WITH_PARENT = _end_with_parent if sys.platform == "linux" else None
 
 
 class PortTakenError(Exception):
@@ -79,7 +86,7 @@ class Server(ComfyClient):
         ]
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, cwd=self.base, preexec_fn=_end_with_parent
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self.base, preexec_fn=END_WITH_PARENT
             )
         try:
             self._wait_until_ready()
@@ -128,11 +135,6 @@ class Server(ComfyClient):
             except ServerGoneError:
                 time.sleep(0.2)
         raise TimeoutError(f"the server was not ready after {HANGS_AFTER:.0f} s:\n{self.log_tail()}")
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
 
 
 def _has_gpu() -> bool:

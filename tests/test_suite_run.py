@@ -424,7 +424,7 @@ def test_results_among_the_clips_are_refused(judge, data, capsys):
 
 
 @pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="LPIPS is loaded by ComfyUI: ./dev test names it")
-def test_scores_with_and_without_lpips_do_not_join(judge, tmp_path):
+def test_scores_with_and_without_lpips_do_not_join(judge, tmp_path, capsys):
     import torch
     from torchvision.models import alexnet
 
@@ -433,6 +433,7 @@ def test_scores_with_and_without_lpips_do_not_join(judge, tmp_path):
     assert judge("--lengths", "9") == run.DONE
     plain, before = score_rows(tmp_path / "out"), times(tmp_path / "out")
     assert judge("--lengths", "9", "--lpips", str(weights)) == run.DONE
+    assert "Scored anew: 4 videos of calm, since this changed: --size, --fps, --lpips or" in capsys.readouterr().err
     assert all(row["lpips"] for row in score_rows(tmp_path / "out"))
     assert judge("--lengths", "9") == run.DONE
     assert score_rows(tmp_path / "out") == plain

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .results import LPIPS, PSNR, SSIM, Results
@@ -72,7 +73,6 @@ def curves_picture(curves: Curves, workflows: Sequence[str], baseline: str, leng
     styles, measures = line_styles(workflows, baseline), [one for one in MEASURES if one.key in curves]
     picture = Figure(figsize=(12, 1.3 + 2.7 * len(measures)), dpi=100, layout="constrained")
     panels = picture.subplots(len(measures), sharex=True, squeeze=False)[:, 0]
-    picture.suptitle(f"Mean over clips at every frame, {length} frames", x=0.01, ha="left")
     for panel, measure in zip(panels, measures, strict=True):
         for place, name in enumerate(workflows):
             values = curves[measure.key].get(name, np.full(length, np.nan))
@@ -86,9 +86,12 @@ def curves_picture(curves: Curves, workflows: Sequence[str], baseline: str, leng
         panel.set_title(f"{measure.title}, {unit}{measure.better} is better", loc="left", fontsize="medium")
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color="#dededc")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[-1].set_xlabel("video frame; a frame identical to the truth has no PSNR, and is left out", loc="left")
     lines, names = panels[0].get_legend_handles_labels()
-    legend = picture.legend(lines, names, loc="outside upper left", ncols=3, frameon=False, handlelength=4)
+    title = f"Mean over clips at every frame, {length} frames"
+    placed = {"loc": "outside upper left", "alignment": "left", "ncols": 3, "frameon": False, "handlelength": 4}
+    legend = picture.legend(lines, names, title=title, title_fontsize="large", **placed)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return picture

@@ -11,6 +11,7 @@ from .clips import ClipError, SuiteClip
 from .dataset import Dataset
 from .plan import Plan
 from .records import OWN, Record, VideoFiles, read_record, write_record
+from .tables import counted
 
 OPEN, MADE, TAKEN, SCORED, LEFT_OUT = range(5)  # TAKEN: somebody works on it or will
 
@@ -31,7 +32,7 @@ class Progress:
         self.plan, self.reasons = plan, list[str]()
         self._dataset = dataset
         self._states = {name: bytearray() for name in plan.names}
-        self._changed: Counter[tuple[str, str]] = Counter()
+        self._changed: Counter[tuple[str, str, str]] = Counter()
 
     def survey(self) -> list[str]:
         """Looks at what is there; gives a sentence for all that is made anew, since what it depends on has changed.
@@ -43,8 +44,8 @@ class Progress:
             for name in self.plan.names:
                 self._states[name].append(self._state(name, clip, source))
         return [
-            f"Made anew: {count} video{'s' * (count != 1)} of {name}, since this changed: {what}."
-            for (name, what), count in sorted(self._changed.items())
+            f"{how} anew: {counted(count, 'video')} of {name}, since this changed: {what}."
+            for (how, name, what), count in sorted(self._changed.items())
         ]
 
     def _state(self, name: str, clip: SuiteClip, source: _Source) -> int:
@@ -59,11 +60,15 @@ class Progress:
         before = record["made"]["of"]
         if before != of:
             what = [part for part in {**before, **of} if before.get(part) != of.get(part)]
-            self._changed[name, ", ".join(what)] += 1
+            self._changed["Made", name, ", ".join(what)] += 1
             return OPEN
-        if record["scores"].get(OWN, {}).get("of") == self.plan.scoring.of(record):
+        scored = record["scores"].get(OWN, {}).get("of")
+        if scored == self.plan.scoring.of(record):
             return SCORED
-        return MADE if files.exact.exists() else OPEN
+        if not files.exact.exists():
+            return OPEN
+        self._changed.update([("Scored", name, "--size, --fps, --lpips or the pack")] * bool(scored))
+        return MADE
 
     def jobs(self, state: int) -> Iterator[Job]:
         """Takes those that are in a state when their turn comes, workflow by workflow: its models are loaded then."""

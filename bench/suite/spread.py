@@ -30,6 +30,7 @@ ASK_AGAIN_SECONDS = (1, 2, 5, 10)  # between questions to a server that went awa
 ATTEMPTS = 3  # lost servers for one clip, after which it is left out: the clip may be what ends them
 HOPELESS = 5  # clips of a workflow and length that failed before one was made; the rest is left out
 SCORED_AT_ONCE = 2  # videos for each core; more would only wait in memory
+MOST_UNSCORED = 1000  # videos that are made and wait, after which no more are made: memory holds a few words of each
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Spread:
         while self._count("") < self._most_scored and (job := self._next(self._made, self._to_score)):
             work = Scoring(job.clip, self._plan.files(job.workflow, job.clip), self._plan.scoring)
             self._running[score.remote(work)] = _Running("", job)
-        while self._idle and len(self._made) < self._most_scored and (job := self._next_to_make()):
+        while self._idle and len(self._made) < MOST_UNSCORED and (job := self._next_to_make()):
             server = self._idle.popleft()
             work = self._making(job)
             self._running[self._fleet.workers[server].make.remote(work)] = _Running(server, job, work.prompt_id)

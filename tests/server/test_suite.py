@@ -150,7 +150,17 @@ def test_a_refused_graph_is_told_with_the_nodes_title(judged, server, object_inf
         ComfyWorker(server.address)._shown(graph, str(uuid.uuid4()))
 
 
-TEMPLATES = ("video_wan2_2_14B_i2v", "image_to_video_wan", "03_video_wan2_2_14B_i2v_subgraphed")
+TEMPLATES = (
+    "03_video_wan2_2_14B_i2v_subgraphed",
+    "image_to_video_wan",
+    "ltxv_image_to_video",
+    "video_ltx2_3_i2v",  # with a Reroute
+    "video_wan2_2_14B_i2v",
+    "video_wan2_2_5B_fun_inpaint",
+    "video_wan_vace_flf2v",
+    "wan2.1_flf2v_720_f16",
+    "wan2.1_fun_inp",
+)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
