@@ -13,6 +13,8 @@ from typing import Any
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 NOTES = {"Note", "MarkdownNote"}
+REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"  # the page's own: a bend in a link, and a widget outside of its node
+PAGES_OWN = {*NOTES, REROUTE, PRIMITIVE}
 MUTED, BYPASSED = 2, 4
 OUTSIDE = -10  # the node inside a subgraph that stands for its inputs
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
@@ -34,7 +36,7 @@ def api_graph(flow: Mapping[str, Any], object_info: Mapping[str, Any]) -> Graph:
         flow: the browser's format; subgraphs have their definitions in it.
         object_info: the server's answer to /object_info; gives the order of widgets.
     Raises:
-        ValueError: a node the server does not know, a muted or bypassed node, or too few widget values.
+        ValueError: a node the server does not know, a muted or bypassed node, or a widget without value and default.
     """
     subgraphs = {found["id"]: found for found in flow.get("definitions", {}).get("subgraphs", [])}
     graph: Graph = {}
@@ -62,6 +64,11 @@ class _Level:
         if node_id == OUTSIDE:
             return self.given.get(self.graph["inputs"][slot]["name"])
         (node,) = (node for node in self.graph["nodes"] if node["id"] == node_id)
+        if node["type"] == REROUTE:
+            before = node["inputs"][0].get("link")
+            return None if before is None else self.source(before)
+        if node["type"] == PRIMITIVE:
+            return _Value(node["widgets_values"][0]) if node.get("widgets_values") else None
         if node["type"] in self.subgraphs:
             inside = self.inside(node)
             return inside.source(inside.graph["outputs"][slot]["linkIds"][0])
@@ -95,7 +102,7 @@ class _Value:
 def _add_level(level: _Level, graph: Graph, object_info: Mapping[str, Any]) -> None:
     for node in level.graph["nodes"]:
         kind = node["type"]
-        if kind in NOTES:
+        if kind in PAGES_OWN:
             continue
         if node.get("mode", 0) in (MUTED, BYPASSED) or kind not in {*object_info, *level.subgraphs}:
             raise ValueError(f"node {node['id']} ({kind}) is unknown to this server, muted or bypassed")
@@ -138,8 +145,26 @@ def node_by_title(graph: Graph, title: str) -> str:
     return found[0]
 
 
+def needed_for(graph: Graph, output: str) -> Graph:
+    """The part of a graph that one node needs."""
+    wanted, found = [output], {}
+    while wanted:
+        key = wanted.pop()
+        if key not in found:
+            found[key] = graph[key]
+            wanted += [value[0] for value in graph[key]["inputs"].values() if is_link(value)]
+    return found
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input comes from another node."""
+    return isinstance(value, list)
+
+
 def _widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    values = list(node.get("widgets_values") or [])
+    given = node.get("widgets_values") or []
+    named = given if isinstance(given, Mapping) else {}  # some packs' nodes save their values by name
+    values = [] if named else list(given)
     found = {}
     for group in ("required", "optional"):
         for name in info["input_order"].get(group, []):
@@ -147,12 +172,22 @@ def _widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
             options = options[0] if options else {}
             if (not isinstance(kind, list) and kind not in WIDGETS) or options.get("forceInput"):
                 continue
-            if not values:
-                raise ValueError(f"node {node['id']} ({node['type']}) has no value for {name}")
+            if not values:  # the widget is newer than the file
+                found[name] = named[name] if name in named else _default(node, name, kind, options)
+                continue
             found[name] = values.pop(0)
             if options.get("control_after_generate"):
                 values.pop(0)  # "fixed", "randomize": the browser's own
     return found
+
+
+def _default(node: Mapping[str, Any], name: str, kind: Any, options: Mapping[str, Any]) -> Any:
+    """What the page puts into a widget that a file says nothing of."""
+    choices = kind if isinstance(kind, list) else options.get("options") or ()
+    if "default" not in options and not choices:
+        raise ValueError(f"node {node['id']} ({node['type']}) has no value for {name}")
+    first = next(iter(choices), None)
+    return options.get("default", first["key"] if isinstance(first, dict) else first)
 
 
 def _title(node: Mapping[str, Any], object_info: Mapping[str, Any]) -> str:

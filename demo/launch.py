@@ -12,10 +12,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def put_host_first() -> None:
+    """Puts ComfyUI (COMFYUI_PATH) within reach of import, and nothing of this checkout in its way."""
+    host = os.environ["COMFYUI_PATH"]
+    hiding = (ROOT, ROOT / "demo", Path(host).resolve())
+    sys.path[:] = [host, *(entry for entry in sys.path if Path(entry or ".").resolve() not in hiding)]
+
+
 def import_pack() -> None:
-    """Puts `pack` (this checkout) and ComfyUI (COMFYUI_PATH) within reach of import."""
-    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (ROOT, ROOT / "demo")]
-    sys.path.insert(0, os.environ["COMFYUI_PATH"])
+    """Puts `pack` (this checkout) and ComfyUI within reach of import."""
+    put_host_first()
     pack = sys.modules["pack"] = types.ModuleType("pack")
     pack.__path__ = [str(ROOT)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .graphs import Graph, api_graph, node_by_title, with_values, workflow
+from .graphs import Graph, api_graph, is_link, needed_for, node_by_title, with_values, workflow
 from .world import FPS, LENGTH, SIZE, reversed_caption
 
 WORKFLOW = "afb_wan2.1_i2v"
@@ -94,24 +94,9 @@ def without(graph: Graph, classes: Iterable[str]) -> Graph:
         key: {
             **node,
             "inputs": {
-                name: value for name, value in node["inputs"].items() if not (_is_link(value) and value[0] in gone)
+                name: value for name, value in node["inputs"].items() if not (is_link(value) and value[0] in gone)
             },
         }
         for key, node in graph.items()
         if key not in gone
     }
-
-
-def needed_for(graph: Graph, output: str) -> Graph:
-    """The part of a graph that one node needs."""
-    wanted, found = [output], {}
-    while wanted:
-        key = wanted.pop()
-        if key not in found:
-            found[key] = graph[key]
-            wanted += [value[0] for value in graph[key]["inputs"].values() if _is_link(value)]
-    return found
-
-
-def _is_link(value: Any) -> bool:
-    return isinstance(value, list)

@@ -47,7 +47,8 @@ def made_up(clips: int = 8, lengths: Sequence[int] = (5, 9), folder: str = "vide
                     name = f"clip {n:05d}" if n else NASTY
                     video, truth = f"{folder}/{length} {n} {w}#.mp4", f"{folder}/{length} {n} truth.mp4"
                     kind = KINDS[n % 2]
-                    yield ClipScore(workflow, name, kind, length, scores, frames, (length, 96, 64), video, truth, 1.5)
+                    told = (workflow, name, kind, length, scores, frames, (length, 96, 64), video, truth, 1.5)
+                    yield ClipScore(*told, caption=f"<i>caption</i> of {name}")
 
     sets = [
         SetScore(name, length, kind, "fid", 80.0 - 3 * place, clips if kind is None else clips // 2)

@@ -133,3 +133,44 @@ def test_a_title_is_the_node_s_the_host_s_or_the_class():
     flow = workflow([titled, node(2, "Number", values=[1]), node(3, "Show")], [])
     graph = api_graph(flow, {**INFO, "Number": named})
     assert [graph[key]["_meta"]["title"] for key in "123"] == ["Mine", "A number", "Show"]
+
+
+def test_a_reroute_is_a_bend_in_a_link_and_a_primitive_a_widget_outside_of_its_node():
+    nodes = [
+        node(1, "PrimitiveNode", [], [7, "fixed"]),
+        node(2, "Add", [slot("a", 1, True), slot("b", None, True)], [1, 2]),
+        node(3, "Reroute", [slot("", 2)]),
+        node(4, "Reroute", [slot("", 3)]),
+        node(5, "Show", [slot("value", 4)]),
+        node(6, "Reroute", [slot("")]),
+        node(7, "Show", [slot("value", 5)]),
+    ]
+    links = [
+        [1, 1, 0, 2, 0, "INT"],
+        [2, 2, 0, 3, 0, "*"],
+        [3, 3, 0, 4, 0, "*"],
+        [4, 4, 0, 5, 0, "*"],
+        [5, 6, 0, 7, 0, "*"],
+    ]
+    assert parts(api_graph(workflow(nodes, links), INFO)) == {
+        "2": ("Add", {"a": 7, "b": 2}),
+        "5": ("Show", {"value": ["2", 0]}),
+        "7": ("Show", {}),
+    }
+
+
+def test_a_widget_that_is_newer_than_the_file_has_its_default():
+    newer = {
+        "bits": ["INT", {"default": 8}],
+        "codec": [["auto", "h264"], {}],
+        "way": ["COMBO", {"options": ["x", "y"]}],
+    }
+    info = {"Add": {**INFO["Add"], "input": {"required": {"a": ["INT", {}], "b": ["INT", {}]}, "optional": newer}}}
+    info["Add"]["input_order"] = {"required": ["a", "b"], "optional": list(newer)}
+    flow = workflow([node(1, "Add", [], [1, 2])], [])
+    assert parts(api_graph(flow, info))["1"][1] == {"a": 1, "b": 2, "bits": 8, "codec": "auto", "way": "x"}
+    by_name = {**node(1, "Add"), "widgets_values": {"b": 2, "a": 1, "codec": "h264"}}
+    saved = parts(api_graph(workflow([by_name], []), info))["1"][1]
+    assert saved == {"a": 1, "b": 2, "bits": 8, "codec": "h264", "way": "x"}
+    with pytest.raises(ValueError, match=r"node 1 \(Add\) has no value for b"):
+        api_graph(workflow([node(1, "Add", [], [1])], []), info)

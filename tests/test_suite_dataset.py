@@ -428,9 +428,41 @@ def test_a_clip_that_is_missing_or_shorter_than_asked_is_named(tmp_path):
 def test_frames_of_two_sizes_are_named(tmp_path):
     folder = write_pictures(tmp_path / "a", noise(3))
     Image.new("RGB", (16, 13)).save(folder / "00002.png")
-    with pytest.raises(ClipError, match=r"00002\.png has 16x13 pixels, the frames before it 16x12"):
+    with pytest.raises(ClipError, match=r"00002\.png has 16x13 pixels, most frames 16x12"):
         truth_frames(clip_of(folder, 3), 16, 12)
     assert len(truth_frames(clip_of(folder, 2), 16, 12)) == 2
+
+
+@pytest.mark.parametrize("size", [(16, 12), (9, 7)])
+@pytest.mark.parametrize("name", ["cover.jpg", "00000_small.png", "a_0001.png"])
+def test_a_picture_that_is_none_of_the_frames_is_named(tmp_path, name, size):
+    folder = write_pictures(tmp_path / "a", noise(4), "frame_{}.png")
+    Image.new("RGB", size).save(folder / name)
+    with pytest.raises(
+        ClipError, match=rf"a/{name} stands before the end .* unlike frame_0\.png to frame_3\.png; take"
+    ):
+        truth_frames(clip_of(folder, 4), 16, 12)
+
+
+def test_a_picture_behind_the_frames_that_are_asked_for_is_left_alone(tmp_path):
+    frames = noise(4)
+    folder = write_pictures(tmp_path / "a", frames, "{:03d}.png")
+    Image.new("RGB", (9, 7)).save(folder / "thumbnail.png")
+    assert np.array_equal(truth_frames(clip_of(folder, 4), 16, 12), frames)
+
+
+def test_two_pictures_of_one_number_are_named(tmp_path):
+    folder = write_pictures(tmp_path / "a", noise(4), "{:03d}.png")
+    Image.new("RGB", (16, 12)).save(folder / "2.png")
+    with pytest.raises(ClipError, match=r"002\.png and 2\.png are both frame 2 of a clip|2\.png and 002\.png are both"):
+        truth_frames(clip_of(folder, 4), 16, 12)
+
+
+def test_the_first_frame_is_named_where_it_alone_has_another_size(tmp_path):
+    folder = write_pictures(tmp_path / "a", noise(4), "{}.png")
+    Image.new("RGB", (20, 12)).save(folder / "0.png")
+    with pytest.raises(ClipError, match=r"a/0\.png has 20x12 pixels, most frames 16x12"):
+        truth_frames(clip_of(folder, 4), 16, 12)
 
 
 @pytest.mark.parametrize(("ending", "codec", "form"), [("mkv", "ffv1", "bgr0"), ("avi", "png", "rgb24")])
@@ -452,17 +484,32 @@ def test_an_animation_with_clear_parts_lies_over_black(tmp_path):
         assert (frame[0].sum(axis=-1) > 0).sum() == 4
 
 
-def test_a_video_is_turned_as_its_phone_says(tmp_path):
+TURNED = {  # a, b, c, d of the display matrix: (x, y) is shown at (a x + c y, b x + d y)
+    (1, 0, 0, 1): lambda shown: shown,
+    (0, 1, -1, 0): lambda shown: np.rot90(shown, -1),
+    (-1, 0, 0, -1): lambda shown: np.rot90(shown, 2),
+    (0, -1, 1, 0): lambda shown: np.rot90(shown),
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (0, 1, 1, 0): lambda shown: shown.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda shown: np.rot90(shown, 2).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("matrix", TURNED)
+def test_a_video_is_turned_and_mirrored_as_its_phone_says(tmp_path, matrix):
     frames = noise(2, 16, 16)
     frames[:, :8] //= 8  # dark above
+    frames[:, :, :8] //= 2  # and at the left
     video = write_video(tmp_path / "a.mp4", frames, "libx264", "yuv420p")
+    (plain,) = truth_frames(clip_of(video, 1), 16, 16)
     content = bytearray(video.read_bytes())
-    matrix = content.index(struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), content.index(b"tkhd"))
-    content[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 16 << 16, 0, 1 << 30)
+    found = content.index(struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), content.index(b"tkhd"))
+    a, b, c, d = (part << 16 for part in matrix)
+    content[found : found + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     video.write_bytes(content)
     (frame,) = truth_frames(clip_of(video, 1), 16, 16)
-    assert frame[:, 8:].mean() < 40  # turned clockwise, what was above is at the right
-    assert frame[:, :8].mean() > 80
+    assert np.array_equal(frame, TURNED[matrix](plain))
 
 
 def test_a_video_that_cannot_be_decoded_is_named(tmp_path):

@@ -62,7 +62,7 @@ def test_the_page_asks_for_nothing_but_files_beside_it(tmp_path):
 
 def test_names_stay_in_their_places(tmp_path):
     results = made_up()
-    write_results(results, tmp_path, lambda clip, length: f"<i>caption</i> of {clip}")
+    write_results(results, tmp_path)
     found = read(tmp_path / "index.html")
     assert found.texts["h1"] == [NASTY]
     assert NASTY in found.texts["h3"] and f"<i>caption</i> of {NASTY}" in found.texts["p"]

@@ -1,146 +1,153 @@
-"""The queue over servers that fail in ways of their own, and what comes of lost frames; objects play the servers."""
+"""The work over servers that fail in ways of their own, and what comes of lost frames; actors play the servers."""
 
-import asyncio
+import contextlib
+import gc
 import json
+import threading
+import time
+import weakref
 
 import numpy as np
+import psutil
 import pytest
+import ray
 from tqdm import tqdm
 
-from pack.bench.suite import spread
-from pack.bench.suite.batch_scores import keep_batch_scores
+from pack.bench.suite import run, spread
 from pack.bench.suite.clips import SuiteClip
+from pack.bench.suite.measure_options import ChosenMeasures
+from pack.bench.suite.more_scores import keep_more_scores, set_scores
+from pack.bench.suite.plan import Plan
+from pack.bench.suite.progress import LEFT_OUT, OPEN, SCORED, TAKEN, Progress
+from pack.bench.suite.records import read_record
 from pack.bench.suite.results import Measure
-from pack.bench.suite.server import ServerGoneError
-from pack.bench.suite.set_scores import set_scores
-from pack.bench.suite.spread import Plan, Spread
-from pack.bench.suite.store import Store
+from pack.bench.suite.servers import Fleet
+from pack.bench.suite.spread import Spread
 from pack.bench.suite.video_files import encoded_picture
 from pack.bench.suite.workflow_file import read_workflow
 from pack.tests.stub_comfy import NODES, workflow
+from pack.tests.suite_servers import PlayedWorker
 
 LENGTH, SIZE = 5, (32, 32)
 
 
-class PlayedServer:
-    """Makes noise. frames and upload may be replaced by what fails."""
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    with run._session(None):
+        yield
 
-    def __init__(self, url="played", seconds=0.0):
-        self.url, self.seconds, self.asked = url, seconds, 0
 
-    async def version(self):
-        return "0"
+class Clips:
+    """A data set of so many clips of the same pictures. alive: those that are in memory. most: at once."""
 
-    async def upload(self, picture):
-        self.asked += 1
-        return "first.png"
+    def __init__(self, source, count):
+        self.source, self.count, self.lengths = source, count, (LENGTH,)
+        self.alive, self.most = weakref.WeakSet(), 0
 
-    async def frames(self, graph, told):
-        await asyncio.sleep(self.seconds)
-        video = np.random.default_rng(0).integers(0, 256, (LENGTH, *SIZE, 3), dtype=np.uint8)
-        return [encoded_picture(frame) for frame in video]
+    def clips(self):
+        for number in range(self.count):
+            clip = SuiteClip(f"clip {number}", "", LENGTH, "grey", "", self.source)
+            self.alive.add(clip)
+            self.most = max(self.most, len(self.alive))
+            yield clip
 
 
 @pytest.fixture
-def plan(tmp_path):
+def progress_of(tmp_path):
     (tmp_path / "noise.json").write_text(json.dumps(workflow()))
     noise = read_workflow(tmp_path / "noise.json", NODES)
-    return Plan(tmp_path / "out", {"noise": noise}, [LENGTH], {"noise": SIZE}, SIZE, 0, 16.0)
-
-
-@pytest.fixture
-def spread_over(plan, tmp_path):
-    """Runs the queue of some clips over servers; returns how many jobs are in which state."""
+    plan = Plan(tmp_path / "out", {"noise": noise}, [LENGTH], {"noise": SIZE}, SIZE, 0, 16.0, "0.30.0")
     source = tmp_path / "pictures"
     source.mkdir()
     for number in range(LENGTH):
         (source / f"{number}.png").write_bytes(encoded_picture(np.full((*SIZE, 3), 20 * number, np.uint8)))
 
+    def surveyed(count):
+        found = Progress(plan, Clips(source, count))
+        found.survey()
+        return found
+
+    return surveyed
+
+
+@pytest.fixture
+def spread_over(progress_of, tmp_path):
+    """Makes some clips on servers that behave so: (how, seconds a clip) by name; gives how far each is."""
+
     def call(servers, count=6):
-        store = Store(plan.folder)
-        store.add(plan.names, (SuiteClip(f"clip {n}", "", LENGTH, "grey", "", source) for n in range(count)))
+        actor = ray.remote(PlayedWorker).options(num_cpus=0, max_restarts=-1, max_concurrency=2)
+        workers = {name: actor.remote(*how, tmp_path / f"{name} once") for name, how in servers.items()}
+        progress = progress_of(count)
         try:
-            asyncio.run(asyncio.wait_for(Spread(plan, store, tqdm(disable=True)).run(servers), 60))
-            return store.counts(plan.names, plan.lengths)
+            Spread(progress, Fleet("0", workers), tqdm(disable=True)).run()
         finally:
-            store.close()
+            Fleet("0", workers).close()
+        return progress
 
     return call
 
 
-def test_a_server_that_goes_away_over_a_long_clip_is_asked_again(spread_over, monkeypatch):
-    monkeypatch.setattr(spread, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(spread, "ASK_AGAIN_SECONDS", (0.01,))
-    server, make = PlayedServer(), PlayedServer().frames
-
-    async def lost_once(graph, told):
-        server.frames = make
-        await asyncio.sleep(1.0)
-        raise ServerGoneError("it was started anew")
-
-    server.frames = lost_once
-    assert spread_over([server], count=2) == {"scored": 2}
-
-
-def test_a_server_that_fails_at_once_spends_no_clip_while_another_works(spread_over, monkeypatch):
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
     monkeypatch.setattr(spread, "ASK_AGAIN_SECONDS", (0.01, 0.02, 5))
-    bad, good = PlayedServer("bad"), PlayedServer("good", seconds=0.1)
 
-    async def refused(picture):
-        bad.asked += 1
-        raise ServerGoneError("its disk is full")
 
-    bad.upload = refused
-    assert spread_over([bad, good]) == {"scored": 6}
-    assert bad.asked >= 2
+@pytest.mark.parametrize("how", ["lost once", "ends once"])
+def test_a_server_or_its_process_that_goes_away_over_a_clip_is_asked_again(how, spread_over, tmp_path):
+    assert spread_over({"a": (how, 0.0)}, count=2).count(SCORED) == 2
+    assert (tmp_path / "a once").exists()
+
+
+def test_a_server_that_fails_at_once_spends_no_clip_while_another_works(spread_over):
+    assert spread_over({"bad": ("refused", 0.0), "good": ("", 0.1)}).count(SCORED) == 6
 
 
 def test_a_server_that_never_takes_anything_ends_the_run(spread_over, monkeypatch):
     monkeypatch.setattr(spread, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(spread, "ASK_AGAIN_SECONDS", (0.3,))
-    bad = PlayedServer()
-
-    async def refused(picture):
-        raise ServerGoneError("its disk is full")
-
-    bad.upload = refused
-    assert spread_over([bad], count=100) == {"waiting": 100}
+    assert spread_over({"bad": ("refused", 0.0)}, count=100).count(OPEN, TAKEN) >= 99
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_an_error_of_one_worker_ends_the_run_at_once(workers, spread_over, monkeypatch):
-    def full(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(spread, "write_exactly", full)
-    with pytest.raises(OSError, match="the disk is full"):
-        spread_over([PlayedServer(str(number)) for number in range(workers)])
-
-
-def test_an_error_of_the_scoring_ends_the_run_at_once(spread_over, monkeypatch):
-    def full(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(spread, "write_for_the_eye", full)
-    with pytest.raises(OSError, match="the disk is full"):
-        spread_over([PlayedServer(seconds=0.05), PlayedServer("slow", seconds=30)])
+@pytest.mark.parametrize("folder", ["frames", "videos"])
+def test_a_disk_that_takes_nothing_ends_the_run_at_once(folder, spread_over, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / folder).write_text("in the way")
+    began = time.monotonic()
+    with pytest.raises(OSError, match="cannot be written: Not a directory"):
+        spread_over({"a": ("", 0.0), "slow": ("", 120.0)})
+    assert time.monotonic() - began < 100
 
 
 def test_a_broken_picture_of_a_server_leaves_out_its_clip(spread_over):
-    server, make = PlayedServer(), PlayedServer().frames
+    progress = spread_over({"a": ("broken once", 0.0)})
+    assert (progress.count(SCORED), progress.count(LEFT_OUT)) == (5, 1)
+    assert "frame 0 that the server handed over is broken" in progress.reasons[0]
 
-    async def broken_once(graph, told):
-        server.frames = make
-        return [b"<html>"] * LENGTH
 
-    server.frames = broken_once
-    assert spread_over([server]) == {"scored": 5, "left_out": 1}
+def test_a_scoring_process_that_is_killed_is_started_again(spread_over):
+    killed = []
+
+    def kill():
+        while not killed:
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if process.cmdline()[:1] == ["ray::score"]:
+                        process.kill()
+                        killed.append(process.pid)
+                        return
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    assert spread_over({"a": ("", 0.0)}, count=12).count(SCORED) == 12
+    assert killed
+    thread.join()
 
 
 class PlayedMeasure:
     """Of sets and of many videos: their mean."""
 
-    measure, videos_at_once = Measure("mean", "Mean", "", "higher", ".2f"), 4
+    name, measure, videos_at_once = "Mean", Measure("mean", "Mean", "", "higher", ".2f"), 4
     measures = (measure,)
 
     def features(self, video):
@@ -154,26 +161,63 @@ class PlayedMeasure:
         return [{"mean": float(video.mean())} for video in videos], []
 
 
+MEASURES = ChosenMeasures(sets=[PlayedMeasure()], batches=[PlayedMeasure()])
+
+
+def means(progress):
+    numbers = (
+        record["scores"].get("Mean", {}).get("numbers", {}) for _, by in progress.scored() for record in by.values()
+    )
+    return ["mean" in one for one in numbers]
+
+
 @pytest.mark.parametrize("how", ["gone", "damaged"])
-def test_frames_that_are_gone_leave_a_later_measure_its_other_clips(how, plan, spread_over):
-    spread_over([PlayedServer()])
-    store = Store(plan.folder)
-    lost = plan.exact_file(next(store.scored(plan.names, plan.lengths)))
+def test_frames_that_are_gone_leave_a_later_measure_its_other_clips(how, spread_over):
+    progress = spread_over({"a": ("", 0.0)})
+    lost = progress.plan.files("noise", next(progress.scored())[0]).exact
     lost.write_bytes(b"") if how == "damaged" else lost.unlink()
-    (found,), (note,) = set_scores(plan, store, [PlayedMeasure()])
+    (found,), (note,) = set_scores(progress, MEASURES)
     assert found.clips == 5 and str(lost) in note
-    (note,) = keep_batch_scores(plan, store, [PlayedMeasure()])
+    (note,) = keep_more_scores(progress, MEASURES)
     assert str(lost) in note
     if how == "gone":
-        assert sum("mean" in job.scores for job in store.scored(plan.names, plan.lengths)) == 5
-    assert store.counts(plan.names, plan.lengths) == {"scored": 6}
-    store.close()
+        assert means(progress) == [False, *[True] * 5]
+    assert progress.count(SCORED) == 6
 
 
-def test_a_clip_whose_truth_is_gone_leaves_a_later_measure_the_rest(plan, spread_over, tmp_path):
-    spread_over([PlayedServer()])
+def test_what_another_library_said_is_kept_until_what_it_was_given_changes(spread_over, monkeypatch):
+    progress, asked = spread_over({"a": ("", 0.0)}, count=3), []
+    scores, features = PlayedMeasure.scores, PlayedMeasure.features
+    monkeypatch.setattr(PlayedMeasure, "scores", lambda *given: asked.append("scores") or scores(*given))
+    monkeypatch.setattr(PlayedMeasure, "features", lambda *given: asked.append("features") or features(*given))
+    for given, expected in (("a file", 4 + 1 + 2), ("a file", 0), ("another", 4 + 1 + 2)):
+        measures = ChosenMeasures(MEASURES.sets, [], MEASURES.batches, {"Mean": given})
+        asked.clear()
+        keep_more_scores(progress, measures), set_scores(progress, measures)
+        assert len(asked) in (expected, expected - 2)  # the truth is the same three times
+
+
+def test_a_clip_whose_truth_is_gone_leaves_a_later_measure_the_rest(spread_over, tmp_path):
+    progress = spread_over({"a": ("", 0.0)})
     (tmp_path / "pictures" / "0.png").unlink()
-    store = Store(plan.folder)
-    (found,), (note,) = set_scores(plan, store, [PlayedMeasure()])
+    (found,), (note,) = set_scores(progress, MEASURES)
     assert (found.clips, found.value) == (0, None) and "pictures has 4 frames" in note
-    store.close()
+
+
+def test_frames_that_are_gone_are_made_again_by_the_same_command(spread_over):
+    progress = spread_over({"a": ("", 0.0)})
+    files = [progress.plan.files("noise", clip) for clip, _ in progress.scored()]
+    record = read_record(files[0].record)
+    files[0].record.write_text(json.dumps({**record, "scores": {}}))
+    files[0].exact.write_bytes(b"damaged")
+    files[1].record.write_text("{")
+    files[2].record.unlink()
+    assert spread_over({"a": ("", 0.0)}).count(SCORED) == 6
+
+
+def test_ten_thousand_clips_are_never_in_memory_together(progress_of):
+    progress = progress_of(10_000)
+    assert progress.count(OPEN) == sum(1 for _ in progress.jobs(OPEN)) == 10_000
+    assert list(progress.scored()) == []
+    gc.collect()
+    assert progress._dataset.most <= 3

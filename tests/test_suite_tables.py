@@ -190,28 +190,21 @@ def test_curves_are_means_over_clips_without_what_is_missing():
 def test_no_two_of_many_lines_look_alike():
     names = [str(n) for n in range(31)]
     styles = curves.line_styles(names, "7")
-    assert styles["7"] == (curves.INK, ())
+    assert styles["7"] == ("black", "solid")
     assert len(set(styles.values())) == 31
 
 
-def test_dashes_follow_the_line_round_its_corners():
-    parts = curves.dashed([(0, 0), (10, 0), (10, 10)], (6, 3))
-    assert parts == [[(0, 0), (6, 0)], [(9, 0), (10, 0), (10, 5)], [(10, 8), (10, 10)]]
-
-
-@pytest.mark.parametrize(("lowest", "highest"), [(0.0, 1.0), (17.2, 41.0), (0.612, 0.633), (-3.0, 900.0)])
-def test_ticks_are_few_round_numbers_within(lowest, highest):
-    ticks = curves.value_ticks(lowest, highest)
-    assert 3 <= len(ticks) <= 6
-    assert lowest <= ticks[0] + 1e-9 and ticks[-1] <= highest + 1e-9
-    assert np.ptp(np.diff(ticks)) < 1e-9
+def test_a_name_is_drawn_on_one_line_with_a_mark_for_what_the_font_lacks():
+    assert curves.drawable("a\nb  $x$") == "a b $x$"
+    assert curves.drawable("\u732b") == "?"
+    assert len(curves.drawable("x" * 300)) == curves.LONGEST_NAME
 
 
 def test_a_picture_of_one_frame_or_of_equal_numbers_can_be_drawn(tmp_path):
     for length in (1, 2):
         given = [score(name, length=length, psnr=20.0, lpips=None) for name in (NASTY, "x" * 300)]
         (path,) = curves.write_curves(results_of(given, [NASTY, "x" * 300]), tmp_path).values()
-        assert Image.open(path).size[0] == curves.WIDTH
+        assert Image.open(path).size[0] == 1200
 
 
 def test_everything_is_written_and_what_an_earlier_run_left_is_removed(tmp_path):

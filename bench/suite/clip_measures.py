@@ -24,6 +24,7 @@ XCLIP = Measure("xclip", "X-CLIP", "", "higher", ".4f")
 class ClipMeasure(Protocol):
     """Numbers of one video. measures: their columns. about: a sentence for under the table."""
 
+    name: str
     measures: tuple[Measure, ...]
     about: str
 
@@ -37,7 +38,7 @@ class ClipMeasure(Protocol):
 class CaptionSimilarity:
     """X-CLIP, from -1 to 1; about 0.2 for a caption that fits."""
 
-    measures = (XCLIP,)
+    name, measures = "X-CLIP", (XCLIP,)
     about = (
         "X-CLIP: cosine of a clip and its caption, 8 frames spread evenly, their middle square; a caption is cut at 77 "
         "tokens."

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ...demo.base_folder import DISC_SEED
-from ...demo.graphs import Graph, node_by_title, with_values
+from ...demo.graphs import Graph, needed_for, node_by_title, with_values
 from ...demo.world import clip
 from ...demo.world_graphs import (
     FRAMES,
     MODELS_AND_SAMPLING,
     bridged_graph,
-    needed_for,
     plain_graph,
     with_frames,
     world_graph,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .clip_measures import CaptionSimilarity, ClipMeasure
+from .plan import told
 from .set_measures import I3DDistance, InceptionDistance, MeasureError, SetMeasure, VideoMAEDistance
 from .vbench_measures import BatchMeasure, VBenchDimensions, plain
 
@@ -40,56 +41,32 @@ class Extra:
         return self.option.strip("-").replace("-", "_")
 
 
+FIDELITY = "https://github.com/toshas/torch-fidelity/releases/tag/v0.2.0"
+I3D = "i3d_pretrained_400.pt from https://github.com/songweige/TATS/tree/main/tats/fvd"
+MODEL_ZOO = "https://github.com/OpenGVLab/VideoMAEv2/blob/master/docs/MODEL_ZOO.md"
+VIDEOMAE = f"vit_g_hybrid_pt_1200e_ssv2_ft.pth, VideoMAE-v2's giant of {MODEL_ZOO}"
+INCEPTION = f"weights-inception-2015-12-05-6726825d.pth from {FIDELITY}"
+CLIP = "a copy of https://huggingface.co/microsoft/xclip-base-patch32"
+FVD_LIBRARY = ("cdfvd", "cd-fvd")
 SET_EXTRAS = (
-    Extra(
-        "FID",
-        "--fid-weights",
-        "FILE",
-        "weights-inception-2015-12-05-6726825d.pth from https://github.com/toshas/torch-fidelity/releases/tag/v0.2.0",
-        "torch_fidelity",
-        "torch-fidelity",
-        InceptionDistance,
-    ),
-    Extra(
-        "FVD",
-        "--fvd-weights",
-        "FILE",
-        "i3d_pretrained_400.pt from https://github.com/songweige/TATS/tree/main/tats/fvd",
-        "cdfvd",
-        "cd-fvd",
-        I3DDistance,
-    ),
-    Extra(
-        "CD-FVD",
-        "--cdfvd-weights",
-        "FILE",
-        "vit_g_hybrid_pt_1200e_ssv2_ft.pth, VideoMAE-v2's giant of "
-        "https://github.com/OpenGVLab/VideoMAEv2/blob/master/docs/MODEL_ZOO.md",
-        "cdfvd",
-        "cd-fvd",
-        VideoMAEDistance,
-    ),
+    Extra("FID", "--fid-weights", "FILE", INCEPTION, "torch_fidelity", "torch-fidelity", InceptionDistance),
+    Extra("FVD", "--fvd-weights", "FILE", I3D, *FVD_LIBRARY, I3DDistance),
+    Extra("CD-FVD", "--cdfvd-weights", "FILE", VIDEOMAE, *FVD_LIBRARY, VideoMAEDistance),
 )
-CLIP_EXTRAS = (
-    Extra(
-        "X-CLIP",
-        "--xclip",
-        "FOLDER",
-        "a copy of https://huggingface.co/microsoft/xclip-base-patch32",
-        "transformers",
-        "transformers",
-        CaptionSimilarity,
-    ),
-)
+CLIP_EXTRAS = (Extra("X-CLIP", "--xclip", "FOLDER", CLIP, "transformers", "transformers", CaptionSimilarity),)
 
 
 @dataclass(frozen=True)
 class ChosenMeasures:
-    """What a run can measure beyond its own, and `absent`: a sentence for each measure that it cannot."""
+    """What a run can measure beyond its own.
+
+    files: by a measure's name, what it was given, told. absent: a sentence for each measure that cannot be had.
+    """
 
     sets: list[SetMeasure] = field(default_factory=list)
     clips: list[ClipMeasure] = field(default_factory=list)
     batches: list[BatchMeasure] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
 
     def about(self) -> list[str]:
@@ -102,28 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("measures by other libraries, each left out unless its files are given")
     for extra in (*SET_EXTRAS, *CLIP_EXTRAS):
         group.add_argument(extra.option, type=Path, metavar=extra.metavar, help=f"{extra.name}: {extra.source}")
-    group.add_argument(
-        "--vbench", type=Path, metavar="PYTHON", help="VBench: the Python of an environment where it is installed"
-    )
-    group.add_argument(
-        "--vbench-files", type=Path, metavar="FOLDER", help="VBench's networks (default: its own, ~/.cache/vbench)"
-    )
-    group.add_argument(
-        "--measure-on",
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        metavar="DEVICE",
-        help="where these networks run: cpu, cuda, cuda:1 (default: %(default)s)",
-    )
-
-
-def files_given(options: argparse.Namespace) -> dict[str, str]:
-    """Option -> what was given for it, by name and size: numbers of two files do not belong into one table."""
-    given = {extra.option: getattr(options, extra.attribute) for extra in (*SET_EXTRAS, *CLIP_EXTRAS)}
-    return {option: _told(path) for option, path in given.items() if path is not None}
-
-
-def _told(path: Path) -> str:
-    return f"{path.name} ({path.stat().st_size} bytes)" if path.is_file() else path.name
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    of_vbench = "VBench: the Python of an environment where it is installed"
+    networks = "VBench's networks (default: its own, ~/.cache/vbench)"
+    where = "where these networks run: cpu, cuda, cuda:1 (default: %(default)s)"
+    group.add_argument("--vbench", type=Path, metavar="PYTHON", help=of_vbench)
+    group.add_argument("--vbench-files", type=Path, metavar="FOLDER", help=networks)
+    group.add_argument("--measure-on", default=device, metavar="DEVICE", help=where)
 
 
 def chosen_measures(options: argparse.Namespace) -> ChosenMeasures:
@@ -132,15 +94,23 @@ def chosen_measures(options: argparse.Namespace) -> ChosenMeasures:
     for extras, into in ((SET_EXTRAS, chosen.sets), (CLIP_EXTRAS, chosen.clips)):
         for extra in extras:
             try:
-                into.append(loaded(extra, getattr(options, extra.attribute), options.measure_on))
+                file = getattr(options, extra.attribute)
+                into.append(loaded(extra, file, options.measure_on))
+                chosen.files[extra.name] = told(file)
             except MeasureError as error:
                 chosen.absent.append(str(error))
     try:
-        vbench = loaded_vbench(options)
+        if options.vbench is None:
+            raise MeasureError(
+                "VBench is left out: install it into an environment of its own (pip install vbench==0.1.5), and give "
+                "--vbench PYTHON of that"
+            )
+        vbench = VBenchDimensions(options.vbench, options.vbench_files, options.measure_on)
     except MeasureError as error:
         chosen.absent.append(str(error))
     else:
         chosen.batches.append(vbench)
+        chosen.files["VBench"] = told(options.vbench_files)
         chosen.absent.extend(f"VBench's {plain(name)} is left out: {why}" for name, why in vbench.left_out.items())
     return chosen
 
@@ -155,13 +125,3 @@ def loaded(extra: Extra, file: Path | None, device: str) -> Any:
     if missing:
         raise MeasureError(f"{extra.name} is left out: {', and '.join(missing)}")
     return extra.make(file, device)
-
-
-def loaded_vbench(options: argparse.Namespace) -> VBenchDimensions:
-    """VBench, ready. Raises MeasureError that says how to get what is missing."""
-    if options.vbench is None:
-        raise MeasureError(
-            "VBench is left out: install it into an environment of its own (pip install vbench==0.1.5), and give "
-            "--vbench PYTHON of that"
-        )
-    return VBenchDimensions(options.vbench, options.vbench_files, options.measure_on)

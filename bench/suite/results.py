@@ -39,7 +39,7 @@ class ClipScore:
         per_frame: "psnr", "ssim" and, with LPIPS, "lpips": one number a frame, all `length` frames; None as above.
         made: (frames, width, height) as the model made it, before it was brought to the length and size of all.
         video, truth: files for the eye (mp4), as paths from the results' folder.
-        seconds: that its server worked.
+        seconds: that its server worked. caption: the prompt.
     """
 
     workflow: str
@@ -52,6 +52,7 @@ class ClipScore:
     video: str
     truth: str
     seconds: float
+    caption: str = ""
 
 
 @dataclass(frozen=True)

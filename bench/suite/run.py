@@ -7,35 +7,40 @@ truth. docs/judge.md explains the data, the names that the suite looks for in a 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import contextlib
+import fcntl
 import math
+import os
 import re
 import signal
-import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import torch
+import ray
 from tqdm import tqdm
 
-from .batch_scores import keep_batch_scores
+from ...demo.server import Server
 from .clips import ClipError
 from .dataset import Dataset, open_dataset
-from .fleet import LOCAL, Fleet, connected
-from .measure_options import add_arguments, chosen_measures, files_given
-from .report import clip_columns, results
-from .spread import SHORTEST, Plan, Spread
-from .store import FILE, Store, StoreError
+from .measure_options import ChosenMeasures, add_arguments, chosen_measures
+from .more_scores import keep_more_scores
+from .plan import Plan
+from .progress import MADE, OPEN, SCORED, TAKEN, Progress
+from .report import results
+from .scoring import loaded_lpips
+from .servers import LOCAL, SHORTEST, Fleet, Start, connected
+from .spread import Spread
 from .workflow_file import Workflow, WorkflowError, read_workflow
 from .write import write_results
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
 MOST_FPS = 240
+WriteWorkflows = Callable[[Mapping[str, Any]], list[Path]]
 AGAIN = "run the same command again to go on."
-VERSION, LPIPS = "ComfyUI", "--lpips"  # settings that are asked for by name
+OBJECTS = 200 * 2**20  # bytes of memory that Ray may share between processes; nothing large goes through it
+LOCK = "suite.lock"
 
 
 class UsageError(Exception):
@@ -50,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
             return judge_demo_world(options, judged)
         return judged(options)
-    except (UsageError, StoreError, ClipError) as error:
+    except (UsageError, ClipError) as error:
         print(error, file=sys.stderr)
         return UNUSABLE
 
@@ -63,7 +68,10 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--workflows", type=Path, nargs="+", help="workflow files, as the browser saves or exports them"
     )
     parser.add_argument("--out", type=Path, help="folder of the results; the same one again goes on")
-    parser.add_argument("--server", nargs="+", default=[LOCAL], help="ComfyUI servers, one a GPU")
+    parser.add_argument("--server", nargs="+", help=f"ComfyUI servers, one a GPU (default: {LOCAL})")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="a cluster of Ray; without --server, a ComfyUI is started on each of its GPUs"
+    )
     parser.add_argument("--lengths", type=int, nargs="+", help="in frames; without it all that TGI-Bench's files have")
     parser.add_argument("--size", nargs="+", default=["832x480"], help="WxH of all, for one workflow also NAME=WxH")
     parser.add_argument("--seed", type=int, default=0, help="every clip's own seed follows from it")
@@ -80,26 +88,71 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def judged(options: argparse.Namespace) -> int:
+def judged(options: argparse.Namespace, start: Start | None = None, workflows: WriteWorkflows | None = None) -> int:
     """Makes, scores and writes what the options ask for; returns the exit status.
 
+    Args:
+        start: a server where none is given, ComfyUI's own folder without it.
+        workflows: writes the files once the servers' nodes are known; None for those of the options.
     Raises:
-        UsageError, StoreError, ClipError: nothing can be made.
+        UsageError, ClipError: nothing can be made.
     """
     _check(options)
     dataset = open_dataset(options.data, options.lengths, options.caption)
-    store = Store(options.out)
     try:
-        return _finished(asyncio.run(_made(options, dataset, store)), store)
+        with _locked(options.out), _session(options.ray), contextlib.closing(Fleet()) as fleet:
+            urls = options.server or ([] if options.ray else [LOCAL])
+            connected(fleet, urls, start or host_server)
+            if workflows:
+                options.workflows = workflows(fleet.object_info)
+            return _finished(options, dataset, fleet)
     except OSError as error:
         print(f"{error}\nWhat is finished is kept: {AGAIN}", file=sys.stderr)
-    except sqlite3.OperationalError as error:
-        print(f"{options.out / FILE}: {error}.\nWhat is finished is kept: {AGAIN}", file=sys.stderr)
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
         print(f"\nStopped. What is finished is kept: {AGAIN}", file=sys.stderr)
-    finally:
-        store.close()
     return NOT_DONE
+
+
+def host_server(scratch: Path) -> Server:
+    """A server of the ComfyUI at COMFYUI_PATH, with its models and packs."""
+    return Server(Path(os.environ["COMFYUI_PATH"]), scratch=scratch)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder of the results, for one run at a time."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK, "w")
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be written: {error.strerror}.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"--out {folder} is in use by another run; wait for it or choose another folder."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _session(address: str | None) -> Iterator[None]:
+    """Ray: of the cluster at an address, else of this machine's cores; one that is there already is used."""
+    if ray.is_initialized():
+        yield
+        return
+    own = {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": OBJECTS, "include_dashboard": False}
+    try:
+        ray.init(address or "local", log_to_driver=False, logging_level="error", **({} if address else own))
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--ray {address} cannot be joined: {str(error).strip().splitlines()[0]}") from None
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        ray.shutdown()
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -119,100 +172,77 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("\n".join(wrong))
 
 
-async def _made(options: argparse.Namespace, dataset: Dataset, store: Store) -> _Assignment:
-    """Makes and scores every clip."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        fleet = await connected(options.server, session, store.setting(VERSION))
-        workflows, wrong = _workflows(options.workflows, fleet)
-        left_out = [*fleet.left_out, *wrong]
-        _tell(left_out)
-        if not workflows or not fleet.servers:
-            raise UsageError("There is no workflow and server to go on with.")
-        job = _Assignment(options, dataset, {one.name: one for one in workflows}, fleet.version)
-        _tell(job.notes)
-        job.enter(store)
-        _tell(dataset.left_out)
-        job.left_out = [*left_out, *dataset.left_out]
-        counts = store.counts(job.plan.names, job.plan.lengths)
-        if not counts:
-            raise UsageError(f"{options.data} has no clip that can be judged.")
-        with tqdm(total=sum(counts.values()), initial=counts.get("scored", 0), smoothing=0.05, unit="clip") as bar:
-            spread = Spread(job.plan, store, bar)
-            await spread.run(fleet.servers)
-    job.notes += spread.notes
-    return job
+def _finished(options: argparse.Namespace, dataset: Dataset, fleet: Fleet) -> int:
+    """Makes and scores every clip, and writes the results; returns the exit status."""
+    workflows, wrong = _workflows(options.workflows, fleet)
+    _tell([*fleet.left_out, *wrong])
+    if not workflows or not fleet.workers:
+        raise UsageError("There is no workflow and server to go on with.")
+    measures = chosen_measures(options)
+    plan, baseline = _plan(options, dataset, {one.name: one for one in workflows}, fleet.version)
+    notes = [*measures.about(), *measures.absent]
+    notes += (
+        []
+        if plan.lpips
+        else ["LPIPS is absent: give --lpips FILE, torchvision's alexnet-owt-7be5be79.pth for instance."]
+    )
+    _tell(notes)
+    progress = Progress(plan, dataset)
+    _tell([*progress.survey(), *dataset.left_out])
+    total = progress.count(OPEN, MADE, SCORED)
+    if not total:
+        raise UsageError(f"{options.data} has no clip that can be judged.")
+    with tqdm(total=total, initial=progress.count(SCORED), smoothing=0.05, unit="clip") as bar:
+        Spread(progress, fleet, bar).run()
+    fleet.close()
+    left_out = [*fleet.left_out, *wrong, *dataset.left_out]
+    if count := progress.count(OPEN, MADE, TAKEN):
+        left_out.append(f"{count} clips are not made yet, because no server answers: {AGAIN}")
+    _write(progress, measures, baseline, dataset.name, notes, left_out)
+    return DONE if progress.count(SCORED) and not count else NOT_DONE
 
 
-class _Assignment:
-    """What the options come to, once the servers and workflows are known.
-
-    notes, left_out: sentences for under the tables.
-    """
-
-    def __init__(
-        self, options: argparse.Namespace, dataset: Dataset, workflows: Mapping[str, Workflow], version: str
-    ) -> None:
-        self.dataset = dataset
-        self.left_out: list[str] = []
-        self.measures = chosen_measures(options)
-        self.notes = [*self.measures.about(), *self.measures.absent]
-        size, sizes = _sizes(options.size, workflows)
-        if options.baseline and options.baseline not in workflows:
-            raise UsageError(f"--baseline {options.baseline} is none of the workflows: {', '.join(workflows)}.")
-        self.baseline = options.baseline or next(iter(workflows))
-        metric, note = _lpips(options.lpips)
-        self.notes += note
-        lengths = dataset.lengths
-        self.plan = Plan(
-            options.out, workflows, lengths, sizes, size, options.seed, options.fps, metric, self.measures.clips
-        )
-        self.settings = {
-            VERSION: version,
-            "--data": dataset.name,
-            "--seed": str(options.seed),
-            "--fps": f"{options.fps:g}",
-            "--size": "x".join(map(str, size)),
-            **{f"the size of {name}": "x".join(map(str, own)) for name, own in sizes.items()},
-            **{f"the contents of {one.name}.json": one.digest for one in workflows.values()},
-            **({LPIPS: options.lpips.name} if metric else {}),
-            **files_given(options),
-        }
-
-    def enter(self, store: Store) -> None:
-        """Puts every clip into the store, and back into its queue what is not finished."""
-        if (before := store.setting(LPIPS)) and not self.plan.metric:
-            raise UsageError(
-                f"the keyframe distances here were made with {LPIPS} {before}, and without it they are other numbers: "
-                f"give it again, or give another --out."
-            )
-        store.settle(self.settings)
-        store.add(self.plan.names, self.dataset.clips())
-        store.resume([measure.key for measure in clip_columns(self.plan)])
-
-
-def _finished(job: _Assignment, store: Store) -> int:
-    """Writes the results; returns the exit status."""
-    folder = job.plan.folder
-    counts = store.counts(job.plan.names, job.plan.lengths)
-    open_ones = sum(counts.get(state, 0) for state in ("waiting", "running", "made"))
-    unfinished = [f"{open_ones} clips are not made yet, because no server answers: {AGAIN}"] if open_ones else []
-    job.notes += keep_batch_scores(job.plan, store, job.measures.batches)
-    left_out = [*job.left_out, *unfinished]
-    found = results(job.plan, store, job.measures, job.baseline, job.dataset.name, job.notes, left_out)
-    if counts.get("scored"):
-        write_results(found, folder, store.caption)
+def _write(
+    progress: Progress,
+    measures: ChosenMeasures,
+    baseline: str,
+    title: str,
+    notes: Sequence[str],
+    left_out: Sequence[str],
+) -> None:
+    folder = progress.plan.folder
+    more_notes = keep_more_scores(progress, measures)
+    found = results(progress, measures, baseline, title, [*notes, *more_notes], left_out)
+    if progress.count(SCORED):
+        write_results(found, folder)
         print((folder / "table.md").read_text(encoding="utf-8"))
         print(f"Clips side by side: {folder / 'index.html'}")
     else:
         _tell(["No clip was made.", *found.left_out])
-    return DONE if counts.get("scored") and not open_ones else NOT_DONE
+
+
+def _plan(
+    options: argparse.Namespace, dataset: Dataset, workflows: Mapping[str, Workflow], version: str
+) -> tuple[Plan, str]:
+    """What the options come to, and the baseline."""
+    size, sizes = _sizes(options.size, workflows)
+    if options.baseline and options.baseline not in workflows:
+        raise UsageError(f"--baseline {options.baseline} is none of the workflows: {', '.join(workflows)}.")
+    try:
+        loaded_lpips(options.lpips)  # a file that is none is told before anything is made
+    except ValueError as error:
+        raise UsageError(f"--lpips {options.lpips}: {error}") from None
+    out, lengths, seed = options.out.resolve(), dataset.lengths, options.seed
+    plan = Plan(
+        out, workflows, lengths, sizes, size, seed, options.fps, version, options.lpips and options.lpips.resolve()
+    )
+    return plan, options.baseline or next(iter(workflows))
 
 
 def _workflows(paths: Sequence[Path], fleet: Fleet) -> tuple[list[Workflow], list[str]]:
     """The workflows that can be filled and run, and sentences on the others."""
     found, wrong = [], []
-    for path in paths if fleet.servers else ():
+    for path in paths if fleet.workers else ():
         try:
             if any(path.stem == one.name for one in found):
                 raise WorkflowError(f"{path}: another workflow is called {path.stem} too; rename the file.")
@@ -255,24 +285,6 @@ def _sizes(
 
 def _nearest(length: int, side: int) -> int:
     return max(side, side * round(length / side))
-
-
-def _lpips(path: Path | None) -> tuple[Any, list[str]]:
-    """LPIPS on the backbone of a file, or None and a sentence."""
-    if path is None:
-        return None, ["LPIPS is absent: give --lpips FILE, torchvision's alexnet-owt-7be5be79.pth for instance."]
-    from comfy.cli_args import args
-
-    args.cpu = not torch.cuda.is_available()
-    import folder_paths
-
-    from ...frames.lpips_host import FOLDER, load_lpips
-
-    folder_paths.add_model_folder_path(FOLDER, str(path.resolve().parent))
-    try:
-        return load_lpips(path.name), []
-    except ValueError as error:
-        raise UsageError(f"--lpips {path}: {error}") from None
 
 
 def _tell(lines: Sequence[str]) -> None:

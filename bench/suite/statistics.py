@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 RESAMPLES, LEVEL = 2000, 0.95
 SEED = 0
@@ -61,19 +62,9 @@ class Paired:
         return self.count >= FEWEST_TO_DIFFER and low is not None and high is not None and (low > 0 or high < 0)
 
 
-def mean_estimate(values: Scores) -> Estimate:
-    """Mean over clips with its 95 % bootstrap interval; the order of the clips plays no part."""
-    return _estimate(values, np.mean)
-
-
-def median_estimate(values: Scores) -> Estimate:
-    """Median over clips with its 95 % bootstrap interval; for ratios, whose mean one clip can carry away."""
-    return _estimate(values, np.median)
-
-
 def estimate(values: Scores, better: str) -> Estimate:
-    """The median for a measure that is best "near 1", else the mean."""
-    return median_estimate(values) if better == "near 1" else mean_estimate(values)
+    """The median for a measure that is best "near 1", a ratio whose mean one clip can carry away; else the mean."""
+    return (median_estimate if better == "near 1" else mean_estimate)(values)
 
 
 def goodness(values: Scores, better: str) -> NDArray[np.float64]:
@@ -110,20 +101,19 @@ def paired(values: Scores, baseline: Scores, better: str) -> Paired:
     )
 
 
-def _estimate(values: Scores, statistic: Callable[..., NDArray[np.float64]]) -> Estimate:
+def mean_estimate(values: Scores, statistic: Callable[..., NDArray[np.float64]] = np.mean) -> Estimate:
+    """Mean over clips, or another statistic, with its 95 % bootstrap interval; the order of the clips plays no part."""
     every = np.array(values, dtype=np.float64)
     known = np.sort(every[np.isfinite(every)])
-    low, high = _interval(known, statistic) if len(known) > 1 else (None, None)
-    value = float(statistic(known)) if len(known) else None
+    value, low, high = float(statistic(known)) if len(known) else None, None, None
+    if len(known) > 1:
+        batch = max(1, DRAWN_AT_ONCE // len(known))
+        how = {"n_resamples": RESAMPLES, "confidence_level": LEVEL, "method": "percentile", "batch": batch}
+        found = bootstrap((known,), statistic, rng=np.random.default_rng(SEED), **how).confidence_interval
+        low, high = float(found.low), float(found.high)
     return Estimate(value, low, high, len(known), len(every) - len(known))
 
 
-def _interval(known: NDArray[np.float64], statistic: Callable[..., NDArray[np.float64]]) -> tuple[float, float]:
-    generator = np.random.default_rng(SEED)
-    rows = max(1, DRAWN_AT_ONCE // len(known))
-    drawn = np.empty(RESAMPLES)
-    for first in range(0, RESAMPLES, rows):
-        shape = (min(rows, RESAMPLES - first), len(known))
-        drawn[first : first + rows] = statistic(known[generator.integers(0, len(known), shape)], axis=1)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def median_estimate(values: Scores) -> Estimate:
+    """The same of the median."""
+    return mean_estimate(values, np.median)

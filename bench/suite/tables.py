@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader
 
 from .results import Measure, Results, SetScore
 from .score_arrays import LengthScores, score_arrays
@@ -115,18 +116,13 @@ def legend(results: Results) -> str:
 
 def markdown_table(results: Results, tables: Sequence[Section] | None = None) -> str:
     """The whole document: tables per length, notes, and what was left out. tables: `sections`, where already made."""
-    lines = [f"# {markdown_text(results.title)}", ""]
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(plain=markdown_text, cell=_markdown_cell, counted=counted)
     made = sections(results) if tables is None else tables
-    lines += [markdown_text(legend(results)), ""] if made else ["No clip has been scored.", ""]
-    for part in made:
-        lines += [f"## {part.length} frames, {counted(part.clips, 'clip')}", ""]
-        for table in (part.means, *part.kinds, part.wins):
-            lines += _markdown(table) if table else []
-        lines += [f"- {markdown_text(remark)}" for remark in part.remarks] + [""] * bool(part.remarks)
-    for title, sentences in (("Notes", results.notes), ("Left out", results.left_out)):
-        if sentences:
-            lines += [f"## {title}", "", *(f"- {markdown_text(sentence)}" for sentence in sentences), ""]
-    return "\n".join(lines)
+    return (
+        environment.get_template("table.md").render(results=results, sections=made, legend=legend(results)).rstrip()
+        + "\n"
+    )
 
 
 def markdown_text(words: str) -> str:
@@ -271,14 +267,6 @@ def _remarks(results: Results, scores: LengthScores) -> list[str]:
 
 def _row_name(workflow: str, results: Results) -> str:
     return f"{workflow} (baseline)" if workflow == results.baseline and len(results.workflows) > 1 else workflow
-
-
-def _markdown(table: Table) -> list[str]:
-    lines = [f"**{markdown_text(table.title)}**", ""] if table.title else []
-    lines.append(f"| {' | '.join(markdown_text(head) for head in table.columns)} |")
-    lines.append(f"|---|{'---:|' * (len(table.columns) - 1)}")
-    lines += [f"| {' | '.join(map(_markdown_cell, row))} |" for row in table.rows]
-    return [*lines, ""]
 
 
 def _markdown_cell(cell: Cell) -> str:

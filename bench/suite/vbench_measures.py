@@ -49,6 +49,7 @@ class BatchMeasure(Protocol):
     videos_at_once: how many to give in one call.
     """
 
+    name: str
     measures: tuple[Measure, ...]
     about: str
     videos_at_once: int
@@ -67,7 +68,7 @@ class VBenchDimensions:
         "VBench 0.1.5, custom input: all frames; imaging quality as 0 to 1. Flickering is meant for still scenes, and "
         "counts motion as flicker."
     )
-    videos_at_once = 64
+    name, videos_at_once = "VBench", 64
 
     def __init__(self, python: Path, files: Path | None, device: str) -> None:
         """python: of the environment. files: VBench's folder of networks, its own default where None.

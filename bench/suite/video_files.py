@@ -44,14 +44,14 @@ def encoded_picture(frame: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def write_exactly(path: Path, frames: Frames, fps: float) -> None:
-    """Every frame bit for bit, as FFV1."""
-    _write(path, frames, fps, "ffv1", "bgr0", {"level": "3", "slicecrc": "1"})
+def write_exactly(path: Path, frames: Frames, fps: float, key: str = "") -> None:
+    """Every frame bit for bit, as FFV1. key: of what they depend on, kept in the file."""
+    _write(path, frames, fps, "ffv1", "bgr0", {"level": "3", "slicecrc": "1"}, key)
 
 
-def write_for_the_eye(path: Path, frames: Frames, fps: float) -> None:
+def write_for_the_eye(path: Path, frames: Frames, fps: float, key: str = "") -> None:
     """H.264 that browsers play; sides are even."""
-    _write(path, frames, fps, "libx264", "yuv420p", {"crf": "16", "preset": "veryfast", "movflags": "+faststart"})
+    _write(path, frames, fps, "libx264", "yuv420p", {"crf": "16", "preset": "veryfast", "movflags": "+faststart"}, key)
 
 
 def write_as_rgb(path: Path, frames: Frames, fps: float) -> None:
@@ -59,9 +59,20 @@ def write_as_rgb(path: Path, frames: Frames, fps: float) -> None:
     _write(path, frames, fps, "libx264rgb", "rgb24", {"crf": "0", "preset": "ultrafast"})
 
 
-def read_video(path: Path) -> Frames:
-    """The frames of a file of `write_exactly`."""
+def kept_key(path: Path) -> str:
+    """The key in a file, "" where there is no such file or none in it."""
+    try:
+        with av.open(str(path)) as file:
+            return _key(file)
+    except (FileNotFoundError, av.error.FFmpegError):
+        return ""
+
+
+def read_video(path: Path, key: str = "") -> Frames:
+    """The frames of a file of `write_exactly`. Raises ValueError where it was not written with that key."""
     with av.open(str(path)) as file:
+        if _key(file) != key:
+            raise ValueError(f"{path} holds the frames of something else")
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
 
 
@@ -102,10 +113,17 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         new.write_bytes(content)
 
 
-def _write(path: Path, frames: Frames, fps: float, codec: str, layout: str, options: dict[str, str]) -> None:
+def _key(file: av.container.InputContainer) -> str:
+    return {name.lower(): value for name, value in file.metadata.items()}.get("comment", "")
+
+
+def _write(
+    path: Path, frames: Frames, fps: float, codec: str, layout: str, options: dict[str, str], key: str = ""
+) -> None:
     file = io.BytesIO()
     kind = {".mkv": "matroska", ".mp4": "mp4"}[path.suffix]
     with av.open(file, "w", format=kind) as container:
+        container.metadata["comment"] = key
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = layout

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...demo.graphs import Graph, api_graph
-from ...demo.world_graphs import needed_for
+from ...demo.graphs import Graph, api_graph, needed_for
 from .clips import SuiteClip
 
+FIRST, LAST = "inbetween_suite_first", "inbetween_suite_last"  # stand for the pictures until a server has them
 OUTPUT = "inbetween_suite_frames"  # the node that hands the frames over, losslessly
 UPLOADS = "inbetween_suite"  # sub-folder of a server's input folder
 

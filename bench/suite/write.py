@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 from .curves import write_curves
-from .page import Caption, write_pages
+from .page import write_pages
 from .results import Results
 from .tables import markdown_table, sections, write_scores_csv, write_sets_csv
 from .whole_files import whole_file
 
 
-def write_results(results: Results, folder: Path, caption: Caption | None = None) -> list[Path]:
+def write_results(results: Results, folder: Path) -> list[Path]:
     """scores.csv, sets.csv where there are such, table.md, curves_<length>.png, index.html and its further pages.
 
     Every file is written beside its place and then put there in one step. Pages, curves and sets of an earlier writing
@@ -20,7 +20,6 @@ def write_results(results: Results, folder: Path, caption: Caption | None = None
 
     Args:
         folder: is made where it is missing; the videos' paths are relative to it.
-        caption: of a clip at a length, for the page; None: the page shows none.
     Returns:
         The files, index.html and its pages last.
     Raises:
@@ -35,7 +34,7 @@ def write_results(results: Results, folder: Path, caption: Caption | None = None
     with whole_file(table) as new:
         new.write_text(markdown_table(results, tables), encoding="utf-8", errors="backslashreplace")
     curves = write_curves(results, folder)
-    pages = write_pages(results, tables, curves, folder, caption)
+    pages = write_pages(results, tables, curves, folder)
     files = [scores, *([sets] if results.sets else []), table, *curves.values(), *pages]
     _remove_others(folder, {path.name for path in files})
     return files

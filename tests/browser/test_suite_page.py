@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
         for name in (one.video, one.truth):
             if not (made / name).exists():
                 write_video(made / name, one.length)
-    write_results(results, made, lambda clip, length: f"caption of {clip}")
+    write_results(results, made)
     return made
 
 
