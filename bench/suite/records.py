@@ -47,7 +47,7 @@ def read_record(path: Path) -> Record | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if {"made", "source", "scores"} <= found.keys() else None
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
         return None
 
 

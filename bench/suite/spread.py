@@ -183,13 +183,9 @@ class Spread:
         self._bar.set_postfix_str(" ".join(shares), refresh=True)
 
     def _stop(self) -> None:
-        """Takes what still runs off the servers."""
-        cancelled = []
-        for answer, call in self._running.items():
-            if not call.server:
-                ray.cancel(answer, force=True)
-            elif call.job:
-                cancelled.append(self._fleet.workers[call.server].cancel.remote(call.prompt_id))
+        """Takes what still runs off the servers; a scoring that runs may end, its files are whole."""
+        making = [call for call in self._running.values() if call.server and call.job]
+        cancelled = [self._fleet.workers[call.server].cancel.remote(call.prompt_id) for call in making]
         if cancelled:
             ray.wait(cancelled, num_returns=len(cancelled), timeout=15)
 
