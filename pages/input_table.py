@@ -37,7 +37,7 @@ def takes(node_id: str, item: Any) -> str:
     """
     kind = item.get_io_type()
     if kind == AUTOGROW:
-        return f"{item.template.input.get_io_type()}, as many as you like, at least {item.template.min}"
+        return f"{item.template.input.get_io_type()}, as many as you like, at least {max(1, item.template.min)}"
     marks = [word for word in ("optional", "advanced") if getattr(item, word)]
     if (node_id, item.id) in FOLDERS:
         return ", ".join([f"a file in {FOLDERS[node_id, item.id]}", *marks])

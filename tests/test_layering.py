@@ -46,6 +46,8 @@ ALSO = {
     "frames/segment_join.py": {"fractions"},
     "frames/breakpoint_plot.py": {"PIL"},
     "frames/chart.py": {"PIL", "numpy"},
+    "frames/keyframe_places.py": {"unicodedata"},
+    "frames/storyboard_strip.py": {"PIL", "numpy"},
 }
 
 
