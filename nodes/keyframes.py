@@ -68,7 +68,27 @@ class Keyframes(io.ComfyNode):
             category="inbetween/keyframes",
             description="The video's size, length and rate, and the pictures it starts and ends on. "
             "Add more pictures with Add Keyframe.",
-            search_aliases=["first last frame", "flf2v", "start end image", "inbetween", "keyframe track"],
+            search_aliases=[
+                "end frame",
+                "start end",
+                "start end image",
+                "first last frame",
+                "flf2v",
+                "inbetween",
+                "morph",
+                "transition",
+                "tween",
+                "interpolate",
+                "loop",
+                "keyframe track",
+                "首尾帧",
+                "补间",
+                "插帧",
+                "关键帧",
+                "最初 最後",
+                "中割り",
+                "ループ",
+            ],
             inputs=[
                 io.Image.Input(
                     "first_image",
@@ -123,23 +143,21 @@ class Storyboard(io.ComfyNode):
             description="Puts two or more pictures on the video at once, spread evenly or each where you say, and "
             "shows them on a ruler of frames. One picture in each slot, or a whole batch or folder in one.",
             search_aliases=[
-                "inbetween",
-                "multi keyframe",
+                "storyboard",
+                "timeline",
                 "several images",
                 "image sequence to video",
-                "timeline",
-                "end frame",
-                "start end",
+                "multi keyframe",
+                "middle frame",
+                "inbetween",
                 "morph",
                 "transition",
-                "tween",
-                "interpolate",
-                "首尾帧",
+                "分镜",
+                "时间线",
                 "多关键帧",
                 "中间帧",
-                "分镜",
-                "中割り",
                 "絵コンテ",
+                "タイムライン",
             ],
             is_input_list=True,
             inputs=[
@@ -195,7 +213,8 @@ class Storyboard(io.ComfyNode):
         placed = storyboard_track(pictures, single_value(at, "at"), firmly, empty)
         strip = storyboard_strip(placed, [fitted_picture(item, placed)[0] for item in placed.keyframes])
         track = placed if firmly else empty
-        return io.NodeOutput(track, track.fps, track.length, strip, ui=ui.PreviewImage(strip))
+        shown = ui.PreviewImage(strip).as_dict() | {"frames": [item.frame for item in placed.keyframes]}
+        return io.NodeOutput(track, track.fps, track.length, strip, ui=shown)
 
 
 class AddKeyframe(io.ComfyNode):
@@ -208,7 +227,15 @@ class AddKeyframe(io.ComfyNode):
             display_name="Add Keyframe",
             category="inbetween/keyframes",
             description="Puts one picture on one frame of the video. Chain as many as you like.",
-            search_aliases=["middle frame", "multi keyframe", "insert frame"],
+            search_aliases=[
+                "middle frame",
+                "multi keyframe",
+                "insert frame",
+                "timeline",
+                "中间帧",
+                "添加关键帧",
+                "途中の画像",
+            ],
             is_input_list=True,
             inputs=[
                 KeyframesSocket.Input("keyframes", tooltip="The track to add to."),
@@ -269,7 +296,13 @@ class ReverseKeyframes(io.ComfyNode):
             category="inbetween/keyframes",
             description="Plays the track backwards: frame n becomes length - 1 - n. Feed it to the conditioning of "
             "the reverse pass.",
-            search_aliases=["reverse", "swap first last", "time reversal"],
+            search_aliases=[
+                "reverse",
+                "swap first last",
+                "time reversal",
+                "倒放",
+                "逆再生",
+            ],
             inputs=[KeyframesSocket.Input("keyframes", tooltip="The track to turn around.")],
             outputs=[KeyframesSocket.Output(display_name="keyframes")],
         )

@@ -147,7 +147,8 @@ def test_the_node_shows_its_strip(nodes, pictures):
     from PIL import Image
 
     board = storyboard(nodes, {"picture_1": [pictures(1)]})
-    (shown,) = board.ui.as_dict()["images"]
+    (shown,) = board.ui["images"]
+    assert board.ui["frames"] == [0]
     with Image.open(f"{folder_paths.get_temp_directory()}/{shown['filename']}") as picture:
         assert picture.size == (board.args[3].shape[2], board.args[3].shape[1])
 
