@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .bridge import PLACES, SOLVERS, Pin, bridge_solver, check_prior, frame_axis, prior_pin
 from .bridge_schedule import BridgeSchedule, bridge_times
+from .call_count import call_count
 from .recurrence import check_schedule
 from .sdedit import Level, levels_of, noised, sample_sdedit
 from .snr_alignment import LARGEST_TAU, AlignedInput, edm_input, flow_input, mixture_to_z0, mode_centring
@@ -125,6 +126,9 @@ class BridgeSampler(comfy.samplers.Sampler):
             if callback is not None:
                 callback(state["i"], state["denoised"], state["x"], len(sigmas) - 1)
 
+        steps = len(sigmas) - 1
+        calls = 2 * steps - 1 if settings.solver == "ode_2" else steps
+        logging.info(call_count("Bridge Sampler", steps, calls, steps))
         if settings.mode == "sdedit":
             levels = levels_of(sigmas, flow)
             _tell_if_forgotten(levels[0])

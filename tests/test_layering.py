@@ -36,7 +36,7 @@ ALSO = {
     "patches/attention_record_host.py": {"comfy.k_diffusion.sampling", "comfy.sample", "latent_preview"},
     "patches/backward_motion_files_host.py": {"pathlib", "safetensors"},
     "samplers/bidirectional_guider_host.py": {"comfy.model_base", "logging"},
-    "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling"},
+    "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling", "logging"},
     "samplers/bridge_sampler_host.py": {"comfy.k_diffusion.sampling", "comfy.model_sampling", "logging"},
     "samplers/neural_prior_host.py": {"comfy.sample"},
     "samplers/candidates_host.py": {"comfy.model_base", "comfy.sample", "latent_preview"},
