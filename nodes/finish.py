@@ -28,6 +28,10 @@ class MatchKeyframes(io.ComfyNode):
                 "flash at the last frame",
                 "color correction",
                 "flicker",
+                "色偏",
+                "闪烁",
+                "色ずれ",
+                "ちらつき",
             ],
             inputs=[
                 io.Image.Input(
@@ -90,7 +94,19 @@ class JoinSegments(io.ComfyNode):
             category="inbetween/finish",
             description="Joins segments of a longer video, drops the frames that they repeat, and says in numbers how "
             "well each seam fits.",
-            search_aliases=["concatenate videos", "merge videos", "combine videos", "long video", "stitch", "seam"],
+            search_aliases=[
+                "concatenate videos",
+                "merge videos",
+                "combine videos",
+                "long video",
+                "stitch",
+                "seam",
+                "loop",
+                "拼接视频",
+                "长视频",
+                "動画をつなぐ",
+                "ループ",
+            ],
             inputs=[
                 io.Autogrow.Input(
                     "segments",
