@@ -130,7 +130,7 @@ def single_picture(image: Tensor, source: str) -> tuple[Tensor, str]:
     if image.shape[0] != 1:
         raise ValueError(
             f"{source} is a batch of {image.shape[0]} images, a keyframe is exactly 1: "
-            f"pick one with 'ImageFromBatch' (length 1)."
+            f"pick one with 'ImageFromBatch' (length 1), or put all of them on the video with Storyboard."
         )
     colour, change = colour_frames(image, source)
     if not torch.isfinite(image).all():

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .fit_host import fitted_picture
-from .keyframe_report import placement_report
+from .keyframe_report import cost_note, placement_report
 from .keyframe_track import Keyframe, KeyframeTrack
 from .vae_family_host import tell_unknown, vae_family
 from .wan_layout import (
@@ -87,6 +87,7 @@ def wan_conditioning(
     if channels == 48:
         latent = _masked_latent(vae, track, placed, pictures, shape, batch_size)
         notes = ["clip_vision is not used by Wan 2.2 5B."] if clip_vision is not None else []
+        notes.append(cost_note(batch_size))
         report = placement_report(track, placed, "Wan 2.2 5B (noise mask, whole latent frames)", placement, notes)
         return WanConditioning(positive, negative, latent, report)
 
@@ -97,12 +98,13 @@ def wan_conditioning(
     tokens, note = _image_tokens(clip_vision, track)
     if tokens is not None:
         values["clip_vision_output"] = tokens
+    notes = [note, cost_note(batch_size)]
     empty = torch.zeros(batch_size, channels, *shape, device=comfy.model_management.intermediate_device())
     return WanConditioning(
         node_helpers.conditioning_set_values(positive, values),
         node_helpers.conditioning_set_values(negative, values),
         {"samples": empty},
-        placement_report(track, placed, "Wan 2.1 / 2.2 14B (condition clip and mask)", placement, [note]),
+        placement_report(track, placed, "Wan 2.1 / 2.2 14B (condition clip and mask)", placement, notes),
     )
 
 

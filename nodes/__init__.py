@@ -16,11 +16,12 @@ from .bridge import BridgePrior, BridgeSampler, NeuralPrior
 from .conditioning import HunyuanConditioning, SVDConditioning, WanConditioning
 from .evaluate import CompareVideos, PickBest
 from .finish import JoinSegments, MatchKeyframes
-from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes
+from .keyframes import AddKeyframe, Keyframes, ReverseKeyframes, Storyboard
 from .prompt import ReversePrompt
 
 NODES: list[type[io.ComfyNode]] = [
     Keyframes,
+    Storyboard,
     AddKeyframe,
     ReverseKeyframes,
     WanConditioning,

@@ -31,7 +31,14 @@ class ReverseCandidates(CheckedNode):
             category="inbetween/anchor",
             description="Samples the reversed keyframes for a few steps and decodes the clean estimate: the pictures "
             "an anchor is chosen from.",
-            search_aliases=["anchor frame bridging", "afb", "early stop", "denoised output"],
+            search_aliases=[
+                "anchor frame bridging",
+                "afb",
+                "early stop",
+                "denoised output",
+                "反向候选",
+                "逆方向 候補",
+            ],
             inputs=[
                 io.Noise.Input("noise", tooltip="Random Noise; its seed decides the candidates."),
                 io.Guider.Input("guider", tooltip="A guider on the conditioning of the reversed keyframes."),
@@ -95,7 +102,16 @@ class SelectAnchors(CheckedNode):
             category="inbetween/anchor",
             description="Measures how much each frame differs from its neighbours, takes the worst place of the "
             "later half, and adds the candidate that shows that moment as a keyframe.",
-            search_aliases=["anchor frame bridging", "afb", "breakpoint", "lpips", "temporal consistency"],
+            search_aliases=[
+                "anchor frame bridging",
+                "afb",
+                "breakpoint",
+                "lpips",
+                "temporal consistency",
+                "锚点帧",
+                "断点",
+                "アンカー",
+            ],
             inputs=[
                 KeyframesSocket.Input("keyframes", tooltip="The forward track; the anchors are added to it."),
                 io.Image.Input(
@@ -227,7 +243,15 @@ class LoadLPIPS(CheckedNode):
             category="inbetween/anchor",
             description="A perceptual distance (LPIPS) with the network you put into models/lpips: torchvision's "
             "AlexNet, SqueezeNet 1.1 or VGG16.",
-            search_aliases=["perceptual distance", "alexnet", "vgg16", "squeezenet", "metric"],
+            search_aliases=[
+                "perceptual distance",
+                "alexnet",
+                "vgg16",
+                "squeezenet",
+                "metric",
+                "感知距离",
+                "知覚距離",
+            ],
             inputs=[
                 FileInput(
                     "backbone",

@@ -30,7 +30,15 @@ class KeyframeAttention(CheckedNode):
             "looked at apart, and early in the sampling every frame's attention is led from the first frame's to the "
             "last's. Put it between the model loader and the guider. Wan 2.1 and 2.2; on Wan 2.2 14B put it on both "
             "models.",
-            search_aliases=["KAB", "anchor attention", "flf2v attention", "TGI", "keyframe anchored attention bias"],
+            search_aliases=[
+                "KAB",
+                "anchor attention",
+                "flf2v attention",
+                "TGI",
+                "keyframe anchored attention bias",
+                "注意力",
+                "アテンション",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="Wan 2.1 (FLF2V, I2V, T2V) or Wan 2.2. It is not changed."),
                 io.Float.Input(
@@ -214,7 +222,14 @@ class TemporalRoPE(CheckedNode):
             description="Binds the frames near the keyframes closer to each other in time and frees those in the "
             "middle. Put it between the model loader and the guider, before or after Keyframe Attention. Wan 2.1, "
             "Wan 2.2 and HunyuanVideo; on Wan 2.2 14B put it on both models.",
-            search_aliases=["ReTRo", "rescaled temporal rope", "rope scale", "TGI"],
+            search_aliases=[
+                "ReTRo",
+                "rescaled temporal rope",
+                "rope scale",
+                "TGI",
+                "时间位置编码",
+                "時間 位置符号化",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="Wan 2.1, Wan 2.2 or HunyuanVideo. It is not changed."),
                 io.Float.Input(
@@ -314,7 +329,13 @@ class AttentionPlot(CheckedNode):
             category="inbetween/attention",
             description="Samples up to one step and draws whose attention each frame's resembles, the first frame's "
             "or the last's, before and after Keyframe Attention. It makes no video.",
-            search_aliases=["attention map", "KAB debug", "attention report"],
+            search_aliases=[
+                "attention map",
+                "KAB debug",
+                "attention report",
+                "注意力图",
+                "アテンション 図",
+            ],
             inputs=[
                 io.Noise.Input("noise", tooltip="As for the video."),
                 io.Guider.Input("guider", tooltip="A guider whose model has Keyframe Attention."),

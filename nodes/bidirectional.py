@@ -34,7 +34,13 @@ class LoadBackwardMotion(CheckedNode):
             category="inbetween/svd",
             description="The 32 small tensors by which Generative Inbetweening's fine-tune differs from SVD. Make the "
             "file once with Extract Backward Motion.",
-            search_aliases=["generative inbetweening", "svd keyframe interpolation", "reverse motion"],
+            search_aliases=[
+                "generative inbetweening",
+                "svd keyframe interpolation",
+                "reverse motion",
+                "反向运动",
+                "逆方向の動き",
+            ],
             inputs=[
                 FileInput(
                     "file",
@@ -81,7 +87,13 @@ class ExtractBackwardMotion(CheckedNode):
             description="Takes the 32 temporal attention matrices that Generative Inbetweening trained out of its "
             "released UNet and writes what they differ by from SVD to models/backward_motion (50 MB in half "
             "precision). Needed once.",
-            search_aliases=["generative inbetweening", "svd reverse motion", "convert"],
+            search_aliases=[
+                "generative inbetweening",
+                "svd reverse motion",
+                "convert",
+                "提取反向运动",
+                "逆方向の動き 抽出",
+            ],
             is_output_node=True,
             inputs=[
                 FileInput(
@@ -135,7 +147,15 @@ class BidirectionalGuider(CheckedNode):
             description="SVD forward from the first picture and backward from the last, fused at every step. With "
             "Recurrent Sampler: Generative Inbetweening (with backward motion) or Time Reversal Fusion (without). "
             "ViBiD Sampler and MPD Sampler need it too.",
-            search_aliases=["generative inbetweening", "time reversal fusion", "TRF", "svd first last frame", "GI"],
+            search_aliases=[
+                "generative inbetweening",
+                "time reversal fusion",
+                "TRF",
+                "svd first last frame",
+                "GI",
+                "双向引导",
+                "双方向",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="SVD (14 frames) or SVD-XT (25 frames)."),
                 *(io.Conditioning.Input(name, tooltip=words) for name, words in conditioning.items()),
@@ -232,7 +252,15 @@ class RecurrentSampler(CheckedNode):
             category="inbetween/svd",
             description="Puts noise back in and makes early steps again, so that both directions agree. repeat is "
             "Generative Inbetweening's, jump is Time Reversal Fusion's. For SVD.",
-            search_aliases=["noise injection", "repaint", "resample", "TRF", "GI"],
+            search_aliases=[
+                "noise injection",
+                "repaint",
+                "resample",
+                "TRF",
+                "GI",
+                "重复采样",
+                "繰り返し サンプラー",
+            ],
             inputs=[
                 io.Combo.Input(
                     "pattern",
@@ -299,7 +327,12 @@ class ViBiDSampler(CheckedNode):
             category="inbetween/svd",
             description="Every step once forward and once backward; each pass ends on the other picture. Needs the "
             "Bidirectional Guider, with guidance 1 and 1 and 25 steps in the paper. The lightest of the methods.",
-            search_aliases=["vibidsampler", "bidirectional diffusion sampler"],
+            search_aliases=[
+                "vibidsampler",
+                "bidirectional diffusion sampler",
+                "双向采样",
+                "双方向 サンプラー",
+            ],
             inputs=[
                 io.Float.Input(
                     "end_strength",
@@ -338,7 +371,12 @@ class MPDSampler(CheckedNode):
             description="Motion Prior Distillation: in the first steps the backward estimate is the forward one, moved "
             "to end on the last picture, so that both directions share one motion. Needs the Bidirectional Guider, "
             "with guidance 1 and 1 and 25 steps in the paper.",
-            search_aliases=["motion prior distillation", "mpd sampler"],
+            search_aliases=[
+                "motion prior distillation",
+                "mpd sampler",
+                "运动先验",
+                "モーション 事前分布",
+            ],
             inputs=[
                 io.Combo.Input(
                     "base",

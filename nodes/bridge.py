@@ -25,7 +25,15 @@ class BridgePrior(CheckedNode):
             category="inbetween/bridge",
             description="A first guess of the whole video for Bridge Sampler: one keyframe held still, a passage from "
             "keyframe to keyframe, or the frames of an interpolator such as RIFE or FILM.",
-            search_aliases=["framebridge", "interpolated latent", "crossfade latent", "img2vid prior"],
+            search_aliases=[
+                "framebridge",
+                "interpolated latent",
+                "crossfade latent",
+                "img2vid prior",
+                "interpolate",
+                "桥接先验",
+                "ブリッジ 事前",
+            ],
             inputs=[
                 KeyframesSocket.Input(
                     "keyframes", tooltip="The track; one keyframe is enough. Those of strength 1 can be pinned."
@@ -70,7 +78,12 @@ class NeuralPrior(CheckedNode):
             category="inbetween/bridge",
             description="One call of a model that was trained to guess the video from its keyframes; its guess is the "
             "prior. With any other model the guess is noise.",
-            search_aliases=["framebridge", "prior network"],
+            search_aliases=[
+                "framebridge",
+                "prior network",
+                "神经先验",
+                "ニューラル 事前",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="With weights trained as a prior (training/neural_prior.py)."),
                 io.Conditioning.Input("positive", tooltip="The prompt, with the keyframes as the model takes them."),
@@ -95,7 +108,15 @@ class BridgeSampler(CheckedNode):
             category="inbetween/bridge",
             description="Begins on a first guess of the video instead of on noise. sdedit repaints the guess with any "
             "model; the other modes walk FrameBridge's bridge, for weights trained on it.",
-            search_aliases=["framebridge", "sdedit", "video to video", "interpolate latent", "bridge"],
+            search_aliases=[
+                "framebridge",
+                "sdedit",
+                "video to video",
+                "interpolate latent",
+                "bridge",
+                "桥接采样",
+                "ブリッジ サンプラー",
+            ],
             inputs=[
                 io.Latent.Input("prior", tooltip="From Bridge Prior or Neural Prior; as large as the latent."),
                 io.Combo.Input(

@@ -22,7 +22,15 @@ class WanConditioning(CheckedNode):
             category="inbetween/conditioning",
             description="Conditions Wan 2.1 I2V, FLF2V, Wan 2.2 14B I2V or Wan 2.2 5B on all keyframes. With only a "
             "first and a last one it is the host's WanFirstLastFrameToVideo.",
-            search_aliases=["wan first last frame", "flf2v", "i2v", "multi keyframe wan", "anchor frame bridging"],
+            search_aliases=[
+                "wan first last frame",
+                "flf2v",
+                "i2v",
+                "multi keyframe wan",
+                "anchor frame bridging",
+                "万相 首尾帧",
+                "Wan 最初 最後",
+            ],
             inputs=[
                 io.Conditioning.Input("positive", tooltip="The prompt."),
                 io.Conditioning.Input("negative", tooltip="The negative prompt."),
@@ -99,6 +107,8 @@ class HunyuanConditioning(CheckedNode):
                 "hunyuanvideo 1.5",
                 "multi keyframe hunyuan",
                 "anchor frame bridging",
+                "混元 首尾帧",
+                "Hunyuan 最初 最後",
             ],
             is_experimental=True,
             inputs=[
@@ -176,7 +186,13 @@ class SVDConditioning(CheckedNode):
             category="inbetween/conditioning",
             description="Conditions SVD and SVD-XT in both directions of time, for the Bidirectional Guider. Takes a "
             "first and a last keyframe; 14 frames for SVD, 25 for SVD-XT.",
-            search_aliases=["svd first last frame", "svd img2vid", "generative inbetweening"],
+            search_aliases=[
+                "svd first last frame",
+                "svd img2vid",
+                "generative inbetweening",
+                "SVD 首尾帧",
+                "SVD 最初 最後",
+            ],
             inputs=[
                 io.ClipVision.Input("clip_vision", tooltip="Of the SVD checkpoint."),
                 io.Vae.Input("vae", tooltip="Of the SVD checkpoint."),

@@ -31,7 +31,16 @@ class PickBest(CheckedNode):
             category="inbetween/evaluate",
             description="Compares takes of one video, such as those of several seeds, by how near they come to the "
             "keyframes, how much they jump at the end and how much anywhere else, and gives the best one.",
-            search_aliases=["best of n", "seed selection", "choose best", "rank takes", "tail jump", "quality score"],
+            search_aliases=[
+                "best of n",
+                "seed selection",
+                "choose best",
+                "rank takes",
+                "tail jump",
+                "quality score",
+                "选最佳",
+                "一番良い",
+            ],
             is_input_list=True,
             inputs=[
                 io.Autogrow.Input(
@@ -83,7 +92,17 @@ class CompareVideos(CheckedNode):
             category="inbetween/evaluate",
             description="Measures how near a video is to a reference video of the same length and size: PSNR, SSIM "
             "and, with Load LPIPS, LPIPS, for every frame and in the mean.",
-            search_aliases=["psnr", "ssim", "lpips", "video quality", "metrics", "benchmark", "evaluate"],
+            search_aliases=[
+                "psnr",
+                "ssim",
+                "lpips",
+                "video quality",
+                "metrics",
+                "benchmark",
+                "evaluate",
+                "视频质量",
+                "動画 比較",
+            ],
             inputs=[
                 io.Image.Input("images", tooltip="The video to judge."),
                 io.Image.Input(

@@ -33,6 +33,10 @@ class MatchKeyframes(CheckedNode):
                 "flash at the last frame",
                 "color correction",
                 "flicker",
+                "色偏",
+                "闪烁",
+                "色ずれ",
+                "ちらつき",
             ],
             inputs=[
                 io.Image.Input(
@@ -98,7 +102,19 @@ class JoinSegments(CheckedNode):
             category="inbetween/finish",
             description="Joins segments of a longer video, drops the frames that they repeat, and says in numbers how "
             "well each seam fits.",
-            search_aliases=["concatenate videos", "merge videos", "combine videos", "long video", "stitch", "seam"],
+            search_aliases=[
+                "concatenate videos",
+                "merge videos",
+                "combine videos",
+                "long video",
+                "stitch",
+                "seam",
+                "loop",
+                "拼接视频",
+                "长视频",
+                "動画をつなぐ",
+                "ループ",
+            ],
             is_input_list=True,
             inputs=[
                 io.Autogrow.Input(

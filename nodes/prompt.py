@@ -20,7 +20,13 @@ class ReversePrompt(CheckedNode):
             category="inbetween/anchor",
             description="An instruction and the keyframes in reverse order for the host's Generate Text, which then "
             "writes the prompt of the reverse pass.",
-            search_aliases=["anchor frame bridging", "afb", "vlm", "qwen", "caption"],
+            search_aliases=[
+                "reverse prompt",
+                "caption",
+                "afb",
+                "反向提示词",
+                "逆再生 プロンプト",
+            ],
             inputs=[
                 KeyframesSocket.Input("keyframes", tooltip="The forward track."),
                 io.String.Input(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ import comfy.k_diffusion.sampling  # default_noise_sampler, the host's own seede
 import comfy.samplers
 from torch import Tensor
 
-from .motion_distillation import check_distillation, sample_mpd
-from .recurrence import check_order, check_schedule, sample_recurrent, step_order
-from .vibid import Directions, sample_vibid
+from .call_count import call_count
+from .motion_distillation import check_distillation, distillation_predictions, sample_mpd
+from .recurrence import check_order, check_schedule, evaluations, sample_recurrent, step_order
+from .vibid import Directions, sample_vibid, vibid_predictions
 
 
 def recurrent_sampler(
@@ -28,6 +30,8 @@ def recurrent_sampler(
         check_schedule(sigmas)
         _check_noise_is_added(model, "Recurrent Sampler")
         order = step_order(len(sigmas) - 1, pattern, repeats, until, jump_length)
+        steps, directions = len(sigmas) - 1, 2 if hasattr(model.inner_model, "directions") else 1
+        logging.info(call_count("Recurrent Sampler", steps, directions * evaluations(order), directions * steps))
         noise = _noise(x, extra_args)
         return sample_recurrent(model, x, sigmas, order, noise, extra_args, callback, noise_scale)
 
@@ -45,7 +49,8 @@ def vibid_sampler(end_strength: float = 1.0, cfg_pp: bool = True, renoise: bool 
 
     def sample(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict, callback: Any, disable: Any) -> Tensor:
         check_schedule(sigmas)
-        directions = _directions(model, extra_args, "ViBiD Sampler")
+        directions, steps = _directions(model, extra_args, "ViBiD Sampler"), len(sigmas) - 1
+        logging.info(call_count("ViBiD Sampler", steps, vibid_predictions(sigmas, renoise), 2 * steps))
         return sample_vibid(directions, x, sigmas, _noise(x, extra_args), callback, end_strength, cfg_pp, renoise)
 
     return comfy.samplers.KSAMPLER(sample)
@@ -63,7 +68,9 @@ def mpd_sampler(
 
     def sample(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict, callback: Any, disable: Any) -> Tensor:
         check_schedule(sigmas)
-        directions = _directions(model, extra_args, "MPD Sampler")
+        directions, steps = _directions(model, extra_args, "MPD Sampler"), len(sigmas) - 1
+        calls = distillation_predictions(steps, base, early, repeats)
+        logging.info(call_count("MPD Sampler", steps, calls, 2 * steps))
         return sample_mpd(directions, x, sigmas, _noise(x, extra_args), callback, base, early, repeats, shift, ramp)
 
     return comfy.samplers.KSAMPLER(sample)

@@ -25,6 +25,7 @@ from .bridge import (
     sample_bridge,
 )
 from .bridge_schedule import BridgeSchedule, bridge_times
+from .call_count import call_count
 from .conditioned_video import check_family, check_guided_video
 from .recurrence import check_schedule
 from .sdedit import Level, levels_of, noised, sample_sdedit
@@ -135,6 +136,9 @@ class BridgeSampler(comfy.samplers.Sampler):
             if callback is not None:
                 callback(state["i"], state["denoised"], state["x"], len(sigmas) - 1)
 
+        steps = len(sigmas) - 1
+        calls = 2 * steps - 1 if settings.solver == "ode_2" else steps
+        logging.info(call_count("Bridge Sampler", steps, calls, steps))
         if settings.mode == "sdedit":
             levels = levels_of(sigmas, flow)
             _tell_if_forgotten(levels[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +84,19 @@ def sample_candidates(
     report = (
         f"{len(frames)} candidate frames, {frames.shape[2]}x{frames.shape[1]}, after {steps} of {len(sigmas) - 1} "
         f"steps{chosen}. Noise level {float(sigmas[0]):.4g} -> {float(sigmas[steps]):.4g}; the clean estimate is the "
-        f"one made at {float(sigmas[steps - 1]):.4g}."
+        f"one made at {float(sigmas[steps - 1]):.4g}. {_cost(guider, steps, len(sigmas) - 1)}"
     )
     return Candidates(frames, {**start, "samples": estimate}, report)
+
+
+def _cost(guider: Any, steps: int, whole: int) -> str:
+    """What the early stop costs beside a whole run, in a sentence; for a sampler of one evaluation a step."""
+    twice = "negative" in getattr(guider, "original_conds", {}) and not math.isclose(getattr(guider, "cfg", 1.0), 1.0)
+    double = ", each doing the work of two (prompt and negative prompt)" if twice else ""
+    return (
+        f"Cost: {steps} model call{'s' if steps > 1 else ''}{double}, and one decode: with a run of all {whole} steps "
+        f"behind it, {1 + steps / whole:.3g} times that run."
+    )
 
 
 def _check_family(patcher: Any) -> None:

@@ -76,6 +76,13 @@ def sample_mpd(
     return x
 
 
+def distillation_predictions(steps: int, base: str, early: float, repeats: int) -> int:
+    """Predictions of one direction that `sample_mpd` makes in so many steps."""
+    distilling = sum(index < round(early * steps, 6) for index in range(steps))
+    again, later = (repeats, 2) if base == "sequential" else (EARLY_REPEATS_PARALLEL, 2 * (repeats + 1))
+    return distilling * (again + 2) + (steps - distilling) * later
+
+
 def check_distillation(base: str, early: float, repeats: int) -> None:
     """Raises ValueError for an unknown base or a number out of range."""
     if base not in BASES:

@@ -73,6 +73,12 @@ def sample_vibid(
     return x
 
 
+def vibid_predictions(sigmas: Tensor, renoise: bool) -> int:
+    """Predictions of one direction that `sample_vibid` makes: two a step, or one in a last step without noise."""
+    steps = len(sigmas) - 1
+    return 2 * steps - (not renoise and float(sigmas[-1]) == 0)
+
+
 def vibid_step(
     directions: Directions,
     x: Tensor,

@@ -5,8 +5,12 @@ CONTRACT = {
         ["first_image?", "last_image?", "width=832", "height=480", "length=81", "fps=16.0", "fit=crop"],
         ["keyframes:INBETWEEN_KEYFRAMES", "fps:FLOAT", "frame_count:INT"],
     ),
+    "InbetweenStoryboard": (
+        ["pictures", "at=even", "strength=1.0", "width=832", "height=480", "length=81", "fps=16.0", "fit=crop"],
+        ["keyframes:INBETWEEN_KEYFRAMES", "fps:FLOAT", "frame_count:INT", "strip:IMAGE"],
+    ),
     "InbetweenAddKeyframe": (
-        ["keyframes", "image", "frame=40", "strength=1.0"],
+        ["keyframes", "image", "frame=40", "strength=1.0", "at="],
         ["keyframes:INBETWEEN_KEYFRAMES"],
     ),
     "InbetweenReverseKeyframes": (["keyframes"], ["keyframes:INBETWEEN_KEYFRAMES"]),

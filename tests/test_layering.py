@@ -40,7 +40,7 @@ ALSO = {
     "patches/temporal_maps_host.py": {"threading"},
     "patches/backward_motion_files_host.py": {"errno", "pathlib", "safetensors"},
     "samplers/bidirectional_guider_host.py": {"comfy.model_base", "logging"},
-    "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling"},
+    "samplers/bidirectional_samplers_host.py": {"comfy.k_diffusion.sampling", "logging"},
     "samplers/bridge_sampler_host.py": {"comfy.k_diffusion.sampling", "comfy.model_sampling", "logging"},
     "samplers/neural_prior_host.py": {"comfy.sample"},
     "samplers/candidates_host.py": {"comfy.model_base", "comfy.sample", "latent_preview"},
@@ -50,6 +50,8 @@ ALSO = {
     "frames/segment_join.py": {"fractions"},
     "frames/breakpoint_plot.py": {"PIL"},
     "frames/chart.py": {"PIL", "numpy"},
+    "frames/keyframe_places.py": {"unicodedata"},
+    "frames/storyboard_strip.py": {"PIL", "numpy"},
 }
 
 

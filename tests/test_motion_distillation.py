@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pack.samplers.motion_distillation import BASES, distilled, sample_mpd
+from pack.samplers.motion_distillation import BASES, distillation_predictions, distilled, sample_mpd
 from pack.samplers.vibid import sample_vibid
 
 SIGMAS = torch.tensor([5.0, 3.0, 1.4, 0.5, 0.1, 0.0], dtype=torch.float64)
@@ -200,6 +200,8 @@ def test_predictions_and_noises_of_25_steps_are_counted(options, predictions, no
     sample_mpd(toy, random(*SHAPE), torch.linspace(5, 0, 26, dtype=torch.float64), noise, **options)
     assert len(toy.asked) == predictions
     assert len(noise.levels) == noises
+    settings = {"base": "sequential", "early": 0.2, "repeats": 3} | options
+    assert distillation_predictions(25, **settings) == predictions
 
 
 @pytest.mark.parametrize(("base", "early", "name"), [("sequential", 0.2, "mpd_seq"), ("parallel", 0.1, "mpd_par")])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pack.samplers.vibid import directed_step, sample_vibid, vibid_step, with_end
+from pack.samplers.vibid import directed_step, sample_vibid, vibid_predictions, vibid_step, with_end
 
 SIGMAS = torch.tensor([5.0, 2.0, 0.7, 0.0], dtype=torch.float64)
 FRAMES, SHAPE = 5, (5, 2, 2, 3)
@@ -262,3 +262,11 @@ def test_the_official_first_step_from_its_estimates(golden):
     torch.testing.assert_close(directions.asked[1][0], runs["vibid_cfg1/eval_x"][1], atol=tolerance, rtol=0)
     torch.testing.assert_close(end, runs["vibid_cfg1/x_after_step"][0], atol=tolerance, rtol=0)
     torch.testing.assert_close(end, runs["vibid_cfg1/eval_x"][2], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("renoise", [True, False])
+@pytest.mark.parametrize("last", [0.0, 0.3])
+def test_the_predictions_that_are_told_are_those_that_are_made(renoise, last):
+    toy, sigmas = Toy(), torch.tensor([5.0, 2.0, last], dtype=torch.float64)
+    sample_vibid(toy, random(*SHAPE), sigmas, Noise(), renoise=renoise)
+    assert len(toy.asked) == vibid_predictions(sigmas, renoise)

@@ -83,8 +83,11 @@ FRAME = """([titles, left, top, width, height]) => {
 class ComfyPage:
     """One page of a browser on a running server."""
 
-    def __init__(self, browser: Any, server: Any, width: int = 1600, height: int = 900) -> None:
-        """browser: Playwright's. server: a `demo.server.Server`. width, height: of the page, pixels."""
+    def __init__(self, browser: Any, server: Any, width: int = 1600, height: int = 900, without: str = "") -> None:
+        """browser: Playwright's. server: a `demo.server.Server`. width, height: of the page, pixels.
+
+        without: scripts below this address are left out of what the server lists.
+        """
         self.server = server
         self.errors: list[str] = []
         self.page = browser.new_page(viewport={"width": width, "height": height})
@@ -92,6 +95,9 @@ class ComfyPage:
         self.page.add_init_script(DRAW_SELDOM)
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        if without:
+            scripts = [path for path in server.get("/extensions") if not path.startswith(without)]
+            self.page.route("**/api/extensions", lambda route: route.fulfill(json=scripts))
         self.page.goto(server.address, wait_until="domcontentloaded")
         self.page.wait_for_function("window.app?.graph")
         self.templates_button.wait_for()

@@ -119,14 +119,16 @@ def test_the_noise_that_is_put_back_is_the_host_s_for_the_run_s_seed(guider, sam
 
 @pytest.mark.parametrize("name", ["repeat", "jump"])
 def test_the_preview_sees_the_fused_estimate_of_every_evaluation(
-    name, svd, svd_inputs, bidirectional, motion, sampler, run, estimate, watched
+    name, svd, svd_inputs, bidirectional, motion, sampler, run, estimate, watched, caplog
 ):
+    caplog.set_level("INFO")
     model, calls = watched(svd)
     one = bidirectional(model, svd_inputs(), backward_motion=motion, **ZERO)
     seen, final = run(one, sampler(name))
     assert [item.step for item in seen] == ([0, 0, 1, 1, 2] if name == "repeat" else [0, 1, 1, 2, 2])
     assert {item.total for item in seen} == {3}
     assert len(calls) == 2 * len(seen)
+    assert f"Recurrent Sampler: {len(calls)} model calls in 3 steps, 1.67 times a plain sampler's 6" in caplog.text
     for place, item in enumerate(seen):
         ahead, back = (call.result for call in calls[2 * place : 2 * place + 2])
         torch.testing.assert_close(item.x0, (ahead + back.flip(0)) / 2, atol=1e-6, rtol=1e-6)
@@ -142,11 +144,13 @@ def test_the_preview_sees_every_step_of_the_other_samplers(name, guider, sampler
 
 
 @pytest.mark.parametrize(("name", "passes"), [("vibid", 6), ("mpd_sequential", 8), ("mpd_parallel", 10)])
-def test_every_pass_is_one_call_with_both_conditionings(name, passes, svd, guider, sampler, run, watched):
+def test_every_pass_is_one_call_with_both_conditionings(name, passes, svd, guider, sampler, run, watched, caplog):
     """MPD: of 3 steps 2 are early (0.34); its distilled steps are one pass, its parallel ones two, each made twice."""
+    caplog.set_level("INFO")
     model, calls = watched(svd)
     run(guider(model), sampler(name))
     assert len(calls) == passes
+    assert f"Sampler: {passes} model calls in 3 steps, " in caplog.text
     assert {tuple(call.transformer_options["cond_or_uncond"]) for call in calls} == {(1, 0)}
 
 

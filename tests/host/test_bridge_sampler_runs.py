@@ -163,12 +163,16 @@ def test_without_a_mask_the_latent_image_has_no_say(bridge_parts, bridge_sampler
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("mode", MODES)
-def test_the_preview_sees_the_estimate_of_every_step(bridge_parts, bridge_sampler, bridged, watched, mode, solver):
+def test_the_preview_sees_the_estimate_of_every_step(
+    bridge_parts, bridge_sampler, bridged, watched, mode, solver, caplog
+):
     of, seen = bridge_parts("t2v"), []
+    caplog.set_level("INFO")
     model, calls = watched(of.model)
     made = bridged(of, bridge_sampler(of.prior, mode, solver=solver), model, seen=seen)
     assert [(one.step, one.total) for one in seen] == [(0, 3), (1, 3), (2, 3)]
     assert len(calls) == (5 if solver == "ode_2" else 3)
+    assert f"Bridge Sampler: {len(calls)} model calls in 3 steps, " in caplog.text
     torch.testing.assert_close(seen[-1].x0, of.inside(made), atol=1e-4, rtol=1e-4)
     ends = of.inside(of.prior["samples"])[:, :, [0, 4]]
     for one in seen:

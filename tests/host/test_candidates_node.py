@@ -69,6 +69,8 @@ def test_minus_one_is_the_default_and_says_what_it_chose(node, host, parts, step
     frames, _, report = node.execute(**{**parts, "sigmas": sigmas}).args
     assert calls.count == stop
     assert f"after {stop} of {steps} steps ({share}, as stop_step -1 chooses). Noise level" in report
+    assert f"Cost: {stop} model calls, each doing the work of two (prompt and negative prompt), and one" in report
+    assert f"a run of all {steps} steps behind it, {1 + stop / steps:.3g} times that run." in report
     explicit = node.execute(**{**parts, "sigmas": sigmas}, stop_step=stop).args
     assert torch.equal(frames, explicit[0])
     assert f"after {stop} of {steps} steps. Noise level" in explicit[2]

@@ -105,3 +105,55 @@ def test_the_reverse_prompt_shows_the_keyframes_last_first(host, pictures):
     assert '"a cat"' in instruction
     with pytest.raises(ValueError, match="keyframes is empty"):
         ReversePrompt.execute(KeyframeTrack(64, 48, 33))
+
+
+def test_one_add_keyframe_takes_one_picture_whatever_way_it_comes(nodes, pictures):
+    track = made(nodes)[0]
+    added = nodes.AddKeyframe.execute([track], [pictures(3)], [5], [1.0], [""]).args[0]
+    assert torch.equal(added.keyframes[0].image, pictures(3))
+    for several in ([pictures(1), pictures(2)], [torch.cat([pictures(1), pictures(2)])]):
+        with pytest.raises(
+            ValueError, match="image has 2 pictures, Add Keyframe takes one: connect them to Storyboard"
+        ):
+            nodes.AddKeyframe.execute([track], several, [5], [1.0], [""])
+
+
+@pytest.mark.parametrize(("at", "frame"), [("", 7), ("  ", 7), ("50%", 16), ("1.5s", 24), ("-1", 32), ("12", 12)])
+def test_at_of_add_keyframe_counts_where_it_is_filled(nodes, pictures, at, frame):
+    track = made(nodes)[0]
+    assert nodes.AddKeyframe.execute(track, pictures(3), 7, 1.0, at).args[0].keyframes[0].frame == frame
+
+
+def storyboard(nodes, pictures, at="even", strength=1.0, **change):
+    given = {"width": 64, "height": 48, "length": 33, "fps": 16.0, "fit": "crop", **change}
+    lists = {name: [value] for name, value in given.items()}
+    return nodes.Storyboard.execute(pictures=pictures, at=[at], strength=[strength], **lists)
+
+
+def test_a_storyboard_makes_the_track_that_a_chain_of_nodes_makes(nodes, pictures):
+    board = storyboard(nodes, {"picture_1": [pictures(1)], "picture_2": [pictures(3, 30, 20), pictures(2)]})
+    chain = made(nodes, first_image=pictures(1), last_image=pictures(2))[0]
+    chain = nodes.AddKeyframe.execute(chain, pictures(3, 30, 20), 16).args[0]
+    track, fps, count, strip = board.args
+    assert (fps, count) == (16.0, 33)
+    assert (track.width, track.height, track.length, track.fit) == (64, 48, 33, "crop")
+    assert [item.frame for item in track.keyframes] == [item.frame for item in chain.keyframes] == [0, 16, 32]
+    assert all(torch.equal(a.image, b.image) for a, b in zip(track.keyframes, chain.keyframes, strict=True))
+    assert strip.shape[0] == 1
+
+
+def test_the_node_shows_its_strip(nodes, pictures):
+    import folder_paths
+    from PIL import Image
+
+    board = storyboard(nodes, {"picture_1": [pictures(1)]})
+    (shown,) = board.ui["images"]
+    assert board.ui["frames"] == [0]
+    with Image.open(f"{folder_paths.get_temp_directory()}/{shown['filename']}") as picture:
+        assert picture.size == (board.args[3].shape[2], board.args[3].shape[1])
+
+
+def test_strength_zero_leaves_all_pictures_out_and_still_shows_them(nodes, pictures):
+    track, _, _, strip = storyboard(nodes, {"picture_1": [pictures(1)]}, strength=0.0).args
+    assert track.keyframes == ()
+    assert float(strip.std()) > 0.01

@@ -127,6 +127,7 @@ def test_the_report_says_where_each_keyframe_landed_and_what_was_changed(node, w
     assert "frame 20: added image, strength 0.5, 30x20 scaled and cropped to fill the video, alpha dropped" in report
     assert "frame 32: last_image (latent 8, mask channel 3)" in report
     assert "No clip_vision" in report
+    assert "Cost: one model call a step, which does the work of two where cfg is above 1" in report
 
 
 def test_the_5b_model_gets_clean_latents_and_a_noise_mask(node, host, vae_5b, prompts, pictures):
