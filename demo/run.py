@@ -75,9 +75,9 @@ def made(server: Server, clip: Clip, output: Path) -> tuple[dict[str, Tensor], s
     videos[PLAIN], _ = _frames_of(server, plain_graph(bridged))
     videos[BRIDGED], outputs = _frames_of(server, bridged)
     for key, node in bridged.items():
-        if node["_meta"]["title"] == "Where the video breaks":
+        if node["class_type"] == "InbetweenSelectAnchors":
             path = output / f"{pair_name(clip)}_break.png"
-            path.write_bytes(server.image(outputs[key]["images"][0]))
+            path.write_bytes(server.image(outputs[key]["images"][0]))  # the plot, then the anchor
     texts = [outputs[key]["text"][0] for key, node in bridged.items() if node["class_type"] == "PreviewAny"]
     return videos, "\n".join(texts)
 

@@ -91,22 +91,6 @@ def only_picture(given: Tensor | Sequence[Tensor], name: str) -> Tensor:
     return batches[0]
 
 
-def single_value(given: Any, name: str) -> Any:
-    """A value, or the only one of the list in which a node that sees whole lists is given it.
-
-    Raises:
-        ValueError: the list has not exactly one.
-    """
-    if not isinstance(given, list):
-        return given
-    if len(given) != 1:
-        raise ValueError(
-            f"{name} came as a list of {len(given)}, and one is needed: connect a single one. Storyboard puts a list "
-            "of pictures on one video."
-        )
-    return given[0]
-
-
 def check_switched_on(workflow: Mapping[str, Any], node_id: str, slots: Mapping[str, object]) -> None:
     """Raises where a slot has a link in the page, and the node at its other end is muted or bypassed.
 

@@ -66,13 +66,13 @@ def _checked_value(item: Any, value: Any, is_list: bool, name: str = "") -> Any:
     if isinstance(item, io.Autogrow.Input) and isinstance(value, dict):
         return {slot: _checked_value(item.template.input, one, is_list, slot) for slot, one in value.items()}
     if is_list and isinstance(value, list):
+        if not value and not item.optional and name == item.id:
+            raise ValueError(f"{name} is an empty list: connect one thing.")
         return [_checked_one(item, one, name) for one in value]
     return _checked_one(item, value, name)
 
 
 def _checked_one(item: Any, value: Any, name: str) -> Any:
-    if value is None and item.optional:
-        return None
     if isinstance(item, io.Int.Input | io.Float.Input):
         return checked_number(name, value, item.min, item.max, isinstance(item, io.Int.Input))
     if isinstance(item, io.Combo.Input):
@@ -81,5 +81,7 @@ def _checked_one(item: Any, value: Any, name: str) -> Any:
         return checked_switch(name, value)
     if isinstance(item, io.String.Input):
         return checked_text(name, value)
+    if value is None and item.optional:
+        return None
     check_thing(name, value, item.get_io_type())
     return value

@@ -1,11 +1,14 @@
 """Nodes that make and change the keyframe track."""
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io, ui
 
 from ..frames.fit_host import fitted_picture
 from ..frames.keyframe_places import placed_frame
 from ..frames.keyframe_track import FITS, Keyframe, KeyframeTrack, single_picture
-from ..frames.storyboard import SLOTS, check_switched_on, only_picture, single_value, storyboard_track
+from ..frames.slot_order import only
+from ..frames.storyboard import SLOTS, check_switched_on, only_picture, storyboard_track
 from ..frames.storyboard_strip import storyboard_strip
 from .checked_node import CheckedNode
 from .sockets import KeyframesSocket
@@ -198,20 +201,20 @@ class Storyboard(CheckedNode):
     def execute(
         cls,
         pictures: io.Autogrow.Type,
-        at: list[str],
-        strength: list[float],
-        width: list[int],
-        height: list[int],
-        length: list[int],
-        fps: list[float],
-        fit: list[str],
+        at: Sequence[str] = ("even",),
+        strength: Sequence[float] = (1.0,),
+        width: Sequence[int] = (832,),
+        height: Sequence[int] = (480,),
+        length: Sequence[int] = (81,),
+        fps: Sequence[float] = (16.0,),
+        fit: Sequence[str] = ("crop",),
     ) -> io.NodeOutput:
         if cls.hidden and cls.hidden.extra_pnginfo:
             check_switched_on(cls.hidden.extra_pnginfo.get("workflow") or {}, str(cls.hidden.unique_id), pictures)
         values = {"width": width, "height": height, "length": length, "fps": fps, "fit": fit}
-        empty = KeyframeTrack(**{name: single_value(value, name) for name, value in values.items()})
-        firmly = single_value(strength, "strength")
-        placed = storyboard_track(pictures, single_value(at, "at"), firmly, empty)
+        empty = KeyframeTrack(**{name: only(name, value) for name, value in values.items()})
+        firmly = only("strength", strength)
+        placed = storyboard_track(pictures, only("at", at), firmly, empty)
         strip = storyboard_strip(placed, [fitted_picture(item, placed)[0] for item in placed.keyframes])
         track = placed if firmly else empty
         shown = ui.PreviewImage(strip).as_dict() | {"frames": [item.frame for item in placed.keyframes]}
@@ -271,17 +274,17 @@ class AddKeyframe(CheckedNode):
     @classmethod
     def execute(
         cls,
-        keyframes: list[KeyframeTrack],
-        image: list[io.Image.Type],
-        frame: list[int] | int = 40,
-        strength: list[float] | float = 1.0,
-        at: list[str] | str = "",
+        keyframes: Sequence[KeyframeTrack],
+        image: Sequence[io.Image.Type],
+        frame: Sequence[int] = (40,),
+        strength: Sequence[float] = (1.0,),
+        at: Sequence[str] = ("",),
     ) -> io.NodeOutput:
-        track, picture = single_value(keyframes, "keyframes"), only_picture(image, "image")
-        place, firmly = single_value(at, "at"), single_value(strength, "strength")
+        track, picture = only("keyframes", keyframes), only_picture(image, "image")
+        place, firmly = only("at", at), only("strength", strength)
         if firmly == 0:
             return io.NodeOutput(track)
-        number = placed_frame(place, track.length, track.fps) if place.strip() else single_value(frame, "frame")
+        number = placed_frame(place, track.length, track.fps) if place.strip() else only("frame", frame)
         colour, change = single_picture(picture, "image")
         return io.NodeOutput(track.with_keyframe(Keyframe(number, colour, firmly, "added image", change)))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pack.frames.keyframe_track import Keyframe, KeyframeTrack
-from pack.frames.storyboard import check_switched_on, only_picture, single_value, storyboard_track
+from pack.frames.storyboard import check_switched_on, only_picture, storyboard_track
 from pack.frames.storyboard_strip import HEIGHT, LEFT, RIGHT, RULER, WIDTH, storyboard_strip
 
 EMPTY = KeyframeTrack(64, 48, 33)
@@ -78,13 +78,6 @@ def test_one_picture_is_taken_alone_or_in_a_list_and_several_name_storyboard():
             ValueError, match="image has 2 pictures, Add Keyframe takes one: connect them to Storyboard"
         ):
             only_picture(several, "image")
-
-
-def test_one_value_is_taken_alone_or_in_a_list():
-    assert (single_value(7, "frame"), single_value([7], "frame"), single_value("even", "at")) == (7, 7, "even")
-    for several in ([], [1, 2]):
-        with pytest.raises(ValueError, match=f"frame came as a list of {len(several)}, and one is needed"):
-            single_value(several, "frame")
 
 
 def graph(mode, origin=3, **board):

@@ -14,7 +14,7 @@ EARLY = torch.tensor([0.95])  # a noise level inside the window
 def stand_in(base, network=None):
     """A model patcher of a model family, without its weights."""
     model = base.__new__(base)
-    return SimpleNamespace(model=model, get_model_object=lambda name: network)
+    return SimpleNamespace(model=model, model_options={}, get_model_object=lambda name: network)
 
 
 def test_keyframe_attention_on_another_model_is_named(hunyuan, with_attention):
@@ -78,10 +78,10 @@ def test_blocks_that_are_none_are_named(load_wan, with_attention, text, message)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strength": -0.5}, "strength is -0.5; use 0 .off. or more"),
+        ({"strength": -0.5}, "strength is -0.5: use a number from 0 to 4; the nearest is 0."),
         ({"start_percent": 0.5, "end_percent": 0.25}, "start_percent 0.5 is above end_percent 0.25"),
-        ({"epsilon": 0.0}, "epsilon is 0; it must be above 0"),
-        ({"branches": "both"}, "branches must be one of all, text, image, got 'both'"),
+        ({"epsilon": 0.0}, "epsilon is 0: use a number from 1e-05 to 0.1; the nearest is 1e-05."),
+        ({"branches": "both"}, "branches is 'both', which it does not know: use all, text or image."),
         ({"branches": "image"}, "branches is image, but this Wan has no image attention .T2V, Wan 2.2.: use all or"),
     ],
 )
@@ -93,8 +93,8 @@ def test_settings_of_keyframe_attention_that_cannot_be_are_named(load_wan, with_
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strength": -0.5}, "strength is -0.5; use 0 .off. or more. To exchange ends and middle, exchange"),
-        ({"mode": "bend"}, "mode must be one of amplitude, phase, warp, got 'bend'"),
+        ({"strength": -0.5}, "strength is -0.5: use a number from 0 to"),
+        ({"mode": "bend"}, "mode is 'bend', which it does not know: use amplitude, phase or warp."),
     ],
 )
 def test_settings_of_temporal_rope_that_cannot_be_are_named(load_wan, with_attention, settings, message):

@@ -285,9 +285,9 @@ def test_another_model_is_refused(load_wan, svd_inputs, bidirectional):
     ("options", "message"),
     [
         ({"min_cfg": 3.0, "max_cfg": 1.0}, "min_cfg 3 is above max_cfg 1: exchange them"),
-        ({"cfg_schedule": "flat"}, "cfg_schedule must be one of symmetric, per_direction, got 'flat'"),
-        ({"fuse": "sum"}, "fuse must be one of mean, linear, got 'sum'"),
-        ({"rotate_attention": "down"}, "rotate_attention must be one of all, up, none, got 'down'"),
+        ({"cfg_schedule": "flat"}, "cfg_schedule is 'flat', which it does not know: use symmetric or per_direction."),
+        ({"fuse": "sum"}, "fuse is 'sum', which it does not know: use mean or linear."),
+        ({"rotate_attention": "down"}, "rotate_attention is 'down', which it does not know: use all, up or none."),
     ],
 )
 def test_settings_that_cannot_be_are_named(svd, svd_inputs, bidirectional, options, message):

@@ -316,15 +316,15 @@ def test_a_flow_model_is_refused_by_the_recurrent_sampler(host, load_wan, prompt
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vibid", {"end_strength": 1.5}, "end_strength is 1.5: use 0 .off. to 1"),
-        ("vibid", {"end_strength": -0.1}, "end_strength is -0.1: use 0 .off. to 1"),
-        ("repeat", {"pattern": "zigzag"}, "pattern must be one of repeat, jump, got 'zigzag'"),
-        ("repeat", {"repeats": -1}, "repeats is -1: use 0 .none. or more"),
-        ("repeat", {"until": 1.5}, "until is 1.5: it is a share of the steps, 0 to 1"),
-        ("jump", {"jump_length": 0}, "jump_length is 0: use 1 step or more"),
-        ("mpd_parallel", {"base": "both"}, "base must be one of sequential, parallel, got 'both'"),
-        ("mpd_sequential", {"repeats": -1}, "repeats is -1: use 0 .none. or more"),
-        ("mpd_sequential", {"early": 1.5}, "early is 1.5: it is a share of the steps, 0 to 1"),
+        ("vibid", {"end_strength": 1.5}, "end_strength is 1.5: use a number from 0 to 1; the nearest is 1."),
+        ("vibid", {"end_strength": -0.1}, "end_strength is -0.1: use a number from 0 to 1; the nearest is 0."),
+        ("repeat", {"pattern": "zigzag"}, "pattern is 'zigzag', which it does not know: use repeat or jump."),
+        ("repeat", {"repeats": -1}, "repeats is -1: use a whole number from 0 to"),
+        ("repeat", {"until": 1.5}, "until is 1.5: use a number from 0 to 1; the nearest is 1."),
+        ("jump", {"jump_length": 0}, "jump_length is 0: use a whole number from 1 to 1000; the nearest is 1."),
+        ("mpd_parallel", {"base": "both"}, "base is 'both', which it does not know: use sequential or parallel."),
+        ("mpd_sequential", {"repeats": -1}, "repeats is -1: use a whole number from 0 to"),
+        ("mpd_sequential", {"early": 1.5}, "early is 1.5: use a number from 0 to 1; the nearest is 1."),
     ],
 )
 def test_settings_that_cannot_be_are_named_when_the_sampler_is_made(name, options, message, sampler):

@@ -99,8 +99,10 @@ def good_values(node):
 @pytest.mark.parametrize("node_id", CONTRACT)
 def test_what_an_input_does_not_take_is_named(node_of, node_id):
     node = node_of[node_id]
-    wrong = []
+    wrong, takes_lists = [], node.GET_SCHEMA().is_input_list
     for name, value, word in cases(node):
+        if takes_lists and isinstance(value, list):
+            continue
         try:
             node.execute(**{**good_values(node), name: value})
             wrong.append(f"{name}: what should say {word!r} ran")

@@ -46,7 +46,10 @@ def test_strength_zero_returns_the_track_as_it_came(nodes, pictures):
     ("change", "message"),
     [
         ({"first_image": torch.zeros(2, 8, 8, 3)}, "first_image is a batch of 2 images"),
-        ({"first_image": torch.ones(1, 8, 8, 3), "last_image": torch.ones(1, 8, 8, 3), "length": 1}, "frame 0 already"),
+        (
+            {"first_image": torch.ones(1, 8, 8, 3), "last_image": torch.ones(1, 8, 8, 3), "length": 1},
+            "length is 1, and first_image is on its only frame",
+        ),
     ],
 )
 def test_bad_pictures_name_the_input(nodes, change, message):

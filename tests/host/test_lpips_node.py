@@ -137,6 +137,9 @@ def test_the_chunk_follows_the_free_memory_and_the_load_asks_for_little(recipe, 
     """Asking for 16 frames of VGG at once would push the video model out of a small card for nothing."""
     import comfy.model_management as management
 
+    from pack.frames import lpips_host
+
+    monkeypatch.setattr(lpips_host, "FAST_ON_CPU", 10**12)
     metric, frames, asked, chunks = recipe("vgg"), torch.zeros(20, 480, 832, 3), [], []
     monkeypatch.setattr(management, "get_free_memory", lambda device: free)
     monkeypatch.setattr(management, "load_models_gpu", lambda models, **options: asked.append(options))
@@ -145,6 +148,14 @@ def test_the_chunk_follows_the_free_memory_and_the_load_asks_for_little(recipe, 
     per_frame = 2500 * 480 * 832
     assert asked == [{"memory_required": per_frame, "force_full_load": True}]
     assert chunks == [max(1, min(16, int(0.7 * free / per_frame)))]
+
+
+@pytest.mark.parametrize(("size", "frames_at_once"), [(128, 8), (240, 2), (720, 1)])
+def test_on_a_cpu_a_chunk_is_no_larger_than_it_is_fast_at(recipe, monkeypatch, size, frames_at_once):
+    metric, chunks = recipe("squeeze"), []
+    monkeypatch.setattr(metric, "_adjacent", lambda images, chunk: chunks.append(chunk))
+    metric.adjacent(torch.zeros(20, size, size, 3))
+    assert chunks == [frames_at_once]
 
 
 def test_the_network_runs_where_its_weights_are(recipe):
