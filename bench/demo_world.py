@@ -127,8 +127,9 @@ class DemoWorld:
     def conditionings(self, track: Any, caption: str, model: Any) -> tuple[Any, ...]:
         """What Keyframes to Wan makes of a track: positive, negative, latent, report."""
         texts = [self.words.encode_from_tokens_scheduled(text) for text in (caption, "")]
-        pictures = None if self._base == NO_PICTURES else self.pictures
-        return self._run("WanConditioning", *texts, self.vae, track, clip_vision=pictures, model=model)
+        # with the model the node would ask for the pictures that a model of this layout reads
+        known = {} if self._base == NO_PICTURES else {"clip_vision": self.pictures, "model": model}
+        return self._run("WanConditioning", *texts, self.vae, track, **known)
 
     def encoded(self, frames: Tensor) -> Tensor:
         """[N, H, W, 3] in 0..1 -> [1, 16, T, h, w], the host's scale."""

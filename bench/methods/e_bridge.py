@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..demo_bridge import ALIGNED, DIFFUSION, UNALIGNED
 from ..scene import Scene
-from . import FLF2V, method
+from . import T2V, method
 
-BASE = FLF2V  # whose adapters they are
+BASE = T2V  # whose adapters they are
 STEPS = (5, 10, 20, 50)
 # of the scheduler; at the shift of 3 the first noise level is .75, .88, .94, and in 5 steps 1 for .85, which is rounded
 DENOISE = (0.5, 0.7, 0.85)
