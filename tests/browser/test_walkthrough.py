@@ -1,6 +1,5 @@
 """From an open page to a finished video by clicks alone, as docs/walkthrough shows it: what ./dev serve promises."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from pack.demo.base_folder import WORLD_NODES
+from pack.demo import world
+from pack.demo.base_folder import DISC_SEED, WORLD_NODES
 from pack.tests.browser.comfy_page import UNCLUTTERED, ComfyPage
 from pack.tests.browser.pictures import write_page, write_strip
 
@@ -66,13 +66,9 @@ def test_clicks_alone_make_a_video_that_moves_from_the_first_picture_to_the_last
         write_strip(WALKTHROUGH / "06-frames.jpg", frames[::4])
     assert len(frames) == LENGTH
     places = [place_of_disc(frame) for frame in frames[::8]]
-    ends = [
-        place_of_disc(pixels(Image.open(server.base / "input" / f"world_disc_{end}.png"))) for end in ("first", "last")
-    ]
-    assert abs(places[0] - ends[0]) < 0.03
-    assert abs(places[-1] - ends[1]) < 0.03
-    steps = [before - after for before, after in itertools.pairwise(places)]
-    assert min(steps) > 0.03  # it moves left all the way; in a cross-fade it stays, jumps in the middle and stays
+    true = [place_of_disc(frame) for frame in world.clip(DISC_SEED).frames[::8]]
+    # it moves as the prompt says; in a cross-fade the second is .2 away: it stays, and jumps in the middle
+    assert max(abs(place - there) for place, there in zip(places, true, strict=True)) < 0.06
 
 
 def decoded(path: Path) -> list[torch.Tensor]:
