@@ -25,8 +25,7 @@ def check_pictures(name: str, frames: Tensor) -> None:
     if not count or not height or not width:
         raise ValueError(f"{name} is empty ({count} frames of {width}x{height}): connect at least one picture.")
     colour_frames(frames[:1], name)
-    if not frames.sum(dtype=torch.float32).isfinite():  # much quicker than to look at every pixel
-        finite_frames(name, frames)
+    _check_numbers(name, frames)
 
 
 def finite_frames(name: str, frames: Tensor) -> tuple[Tensor, str]:
@@ -37,14 +36,20 @@ def finite_frames(name: str, frames: Tensor) -> tuple[Tensor, str]:
     Raises:
         ValueError: pixels that are not numbers, or another number of channels.
     """
+    _check_numbers(name, frames)
+    colour, change = colour_frames(frames, name)
+    return colour, f"{name}: {change}." if change else ""
+
+
+def _check_numbers(name: str, frames: Tensor) -> None:
+    """Raises ValueError for pixels that are not numbers."""
     # a sum is finite only if all of its terms are; it may overflow by itself, so then every frame is looked at
-    suspect = not torch.isfinite(frames.sum(dtype=torch.float32))
-    broken = [n for n, frame in enumerate(frames) if not torch.isfinite(frame).all()] if suspect else []
+    if torch.isfinite(frames.sum(dtype=torch.float32)):
+        return
+    broken = [n for n, frame in enumerate(frames) if not torch.isfinite(frame).all()]
     if broken:
         shown = ", ".join(map(str, broken[:5])) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise ValueError(
             f"{name} has pixels that are not numbers (NaN or infinite) in frame {shown} of {len(frames)}: the model or "
             f"VAE overflowed. Run it in a wider number format (fp32 or bf16 VAE), or lower cfg."
         )
-    colour, change = colour_frames(frames, name)
-    return colour, f"{name}: {change}." if change else ""

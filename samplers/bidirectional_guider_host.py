@@ -14,10 +14,10 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from .conditioned_video import FRAMES
 from .direction_fusion import fused, fusion_weights, guidance_ramp
 
 KEYFRAME = "inbetween_keyframe"  # in a positive conditioning: its picture's clean latent, as the VAE gives it
-FRAMES = "inbetween_frames"  # the length of the video that a conditioning was made for
 NODE = "Bidirectional Guider"
 KEPT = "inbetween_kept"  # in a run's model options: see SharedAttention.pair
 HOST_MARGIN = 1.5  # by which the host's own batching multiplies its estimate of memory

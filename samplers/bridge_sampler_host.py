@@ -119,7 +119,8 @@ class BridgeSampler(comfy.samplers.Sampler):
         options = extra_args.get("model_options", {})
         if settings.prior_as_condition:
             options = _with_prior_as_condition(options, prior)
-        times, centring = bridge_times(len(sigmas) - 1), settings.shown_centring
+        steps = len(sigmas) - 1
+        times, centring = bridge_times(steps), settings.shown_centring
         aligned = _aligned_input(base.model_sampling, flow, settings.schedule, centring)
         if settings.mode != "sdedit":
             sigmas = _levels(aligned, times, settings.schedule).to(sigmas)
@@ -134,9 +135,8 @@ class BridgeSampler(comfy.samplers.Sampler):
 
         def told(state: Mapping[str, Any]) -> None:
             if callback is not None:
-                callback(state["i"], state["denoised"], state["x"], len(sigmas) - 1)
+                callback(state["i"], state["denoised"], state["x"], steps)
 
-        steps = len(sigmas) - 1
         calls = 2 * steps - 1 if settings.solver == "ode_2" else steps
         logging.info(call_count("Bridge Sampler", steps, calls, steps))
         if settings.mode == "sdedit":
